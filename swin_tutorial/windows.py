@@ -1,0 +1,184 @@
+"""Cut a feature map into windows and glue it again; shift it cyclically and back (chapters 01 and
+02).
+
+Feature maps are channels-last, ``b h w c``; windows are ``b n t c``: *n* windows, row by row, of
+*t* tokens, row by row.  A size is an ``int`` or a ``(height, width)`` pair, always counted in
+tokens.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Shaped
+from torch import Tensor
+
+Size = int | tuple[int, int] | list[int]
+
+
+def window_partition(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Tensor, "b n t c"]:
+    """Cut a feature map into windows that tile it without overlap.
+
+    Raises ValueError if the map does not divide into whole windows; ``pad_to_windows`` makes it
+    divide.
+    Source: Swin, section 3.2; ``window_partition`` of the official code, with the batch kept as an
+    axis of its own.
+    """
+    height, width = map_size(x)
+    window_height, window_width = size_pair("window_size", window_size)
+    if height % window_height or width % window_width:
+        raise ValueError(
+            f"a map of {height}x{width} tokens does not divide into windows of "
+            f"{window_height}x{window_width}: call pad_to_windows(x, window_size) first"
+        )
+    return rearrange(
+        x, "b (rows wh) (cols ww) c -> b (rows cols) (wh ww) c", wh=window_height, ww=window_width
+    )
+
+
+def window_reverse(
+    windows: Shaped[Tensor, "b n t c"], window_size: Size, height: int, width: int
+) -> Shaped[Tensor, "b h w c"]:
+    """Glue windows into the ``height`` x ``width`` map that ``window_partition`` cut them from.
+
+    Raises ValueError if windows of this size and number do not tile such a map.
+    Source: ``window_reverse`` of the official code.
+    """
+    _require_dimensions("windows", windows, "b n t c")
+    window_height, window_width = size_pair("window_size", window_size)
+    height, width = size_pair("(height, width)", (height, width))
+    rows, cols = height // window_height, width // window_width
+    tiles = (rows * window_height, cols * window_width) == (height, width)
+    if not tiles or tuple(windows.shape[1:3]) != (rows * cols, window_height * window_width):
+        raise ValueError(
+            f"{windows.shape[1]} windows of {windows.shape[2]} tokens do not tile a map of "
+            f"{height}x{width} with window_size {(window_height, window_width)}: "
+            "pass the padded height and width of the map that was cut"
+        )
+    return rearrange(
+        windows,
+        "b (rows cols) (wh ww) c -> b (rows wh) (cols ww) c",
+        rows=rows,
+        wh=window_height,
+        ww=window_width,
+    )
+
+
+def pad_to_windows(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Tensor, "b hp wp c"]:
+    """Append zero tokens at the bottom and the right until the map divides into whole windows.
+
+    A map that divides already is returned as it is, without a copy.
+    Source: torchvision's ``shifted_window_attention``, which pads before it shifts.
+    """
+    height, width = map_size(x)
+    padded_height, padded_width = padded_size(height, width, window_size)
+    if (padded_height, padded_width) == (height, width):
+        return x
+    return F.pad(x, (0, 0, 0, padded_width - width, 0, padded_height - height))
+
+
+def cyclic_shift(x: Shaped[Tensor, "b h w c"], shift_size: Size) -> Shaped[Tensor, "b h w c"]:
+    """Roll a feature map up and to the left by ``shift_size`` tokens; what leaves comes in at the
+    opposite edge.
+
+    The token at rolled row y' stood at row (y' + shift) mod height before, and the same for
+    columns.
+    Raises ValueError unless 0 <= shift < map size on each axis.
+    Source: Swin, section 3.2, figure 4.
+    """
+    shift_rows, shift_columns = _shift_within(x, shift_size)
+    return torch.roll(x, shifts=(-shift_rows, -shift_columns), dims=(1, 2))
+
+
+def reverse_cyclic_shift(
+    x: Shaped[Tensor, "b h w c"], shift_size: Size
+) -> Shaped[Tensor, "b h w c"]:
+    """Undo ``cyclic_shift``: roll a feature map down and to the right by ``shift_size`` tokens."""
+    shift_rows, shift_columns = _shift_within(x, shift_size)
+    return torch.roll(x, shifts=(shift_rows, shift_columns), dims=(1, 2))
+
+
+# --- sizes ---
+
+
+def padded_size(height: int, width: int, window_size: Size) -> tuple[int, int]:
+    """Return the (height, width) of the smallest map of whole windows that holds the given one."""
+    height, width = size_pair("(height, width)", (height, width))
+    window_height, window_width = size_pair("window_size", window_size)
+    return height + -height % window_height, width + -width % window_width
+
+
+def used_shift(height: int, width: int, window_size: Size, shift_size: Size) -> tuple[int, int]:
+    """Return the (rows, columns) really shifted by: 0 on an axis that one window spans.
+
+    There a roll would only part tokens that a single window can hold together.
+    Raises ValueError unless 0 <= shift < window on each axis.  Source: torchvision's
+    ``shifted_window_attention``.
+    """
+    padded = padded_size(height, width, window_size)
+    window, shift = window_and_shift(window_size, shift_size)
+    return tuple(s if p > m else 0 for p, m, s in zip(padded, window, shift, strict=True))
+
+
+def size_pair(name: str, size: Size, minimum: int = 1) -> tuple[int, int]:
+    """Return ``size`` as a ``(height, width)`` pair of whole numbers, each at least ``minimum``.
+
+    Raises TypeError for anything but whole numbers and ValueError for a number too small; both
+    messages begin with ``name``.
+    """
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be one whole number or a (height, width) pair, got {size!r}")
+    for number in pair:
+        # A traced size (torch.compile, torch.export) is a SymInt; a bool is an int to Python, but
+        # never a size.
+        if isinstance(number, bool) or not isinstance(number, int | torch.SymInt):
+            raise TypeError(
+                f"{name} must be one whole number or a pair of them, got {size!r}: "
+                "convert it with int()"
+            )
+        if number < minimum:
+            raise ValueError(f"{name} must be at least {minimum} on each axis, got {size!r}")
+    return pair
+
+
+def window_and_shift(
+    window_size: Size, shift_size: Size
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return both as pairs.  Raises ValueError unless 0 <= shift < window on each axis."""
+    window = size_pair("window_size", window_size)
+    shift = size_pair("shift_size", shift_size, minimum=0)
+    if shift[0] >= window[0] or shift[1] >= window[1]:
+        raise ValueError(
+            f"shift_size {shift} must be smaller than window_size {window} on each axis: "
+            "use 0 for W-MSA and window_size // 2 for SW-MSA"
+        )
+    return window, shift
+
+
+def map_size(x: Shaped[Tensor, "b h w c"]) -> tuple[int, int]:
+    """Return the (height, width) of a feature map; TypeError or ValueError if it is not one."""
+    _require_dimensions("x", x, "b h w c")
+    return size_pair("the map's (height, width)", tuple(x.shape[1:3]))
+
+
+def _require_dimensions(name: str, x: Tensor, dimensions: str) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor of shape ({dimensions}), got {type(x).__name__}"
+        )
+    if x.ndim != 4:
+        raise ValueError(
+            f"{name} must have the 4 dimensions ({dimensions}), got {x.ndim} in shape "
+            f"{tuple(x.shape)}: a single item needs a batch axis, x[None]"
+        )
+
+
+def _shift_within(x: Tensor, shift_size: Size) -> tuple[int, int]:
+    height, width = map_size(x)
+    shift_rows, shift_columns = size_pair("shift_size", shift_size, minimum=0)
+    if shift_rows >= height or shift_columns >= width:
+        raise ValueError(
+            f"shift_size {(shift_rows, shift_columns)} must be smaller than the map of "
+            f"{height}x{width} tokens: a longer roll only goes round again"
+        )
+    return shift_rows, shift_columns
