@@ -1,0 +1,98 @@
+"""Judge a prediction or an attempt, and say it in a sentence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from swin_tutorial.exercises.questions import EXERCISES
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of an attempt: ``status`` is "not attempted", "wrong" or "right"."""
+
+    status: str
+    message: str
+
+
+def check(name: str, attempt: Callable) -> None:
+    """Run ``attempt`` on the cases of exercise ``name`` and print the verdict; never raises for it.
+
+    Raises ValueError for an exercise that does not exist.
+    """
+    print(verify(name, attempt).message)
+
+
+def verify(name: str, attempt: Callable) -> Verdict:
+    """Return the verdict on ``attempt``: right if it equals the solution on every case."""
+    if name not in EXERCISES:
+        raise ValueError(f"there is no exercise {name!r}: choose one of {sorted(EXERCISES)}")
+    exercise = EXERCISES[name]
+    for case in exercise.cases:
+        call = f"{name}({', '.join(_short(argument) for argument in case)})"
+        try:
+            got = attempt(*_copies(case))
+        except NotImplementedError:
+            return Verdict("not attempted", f"{name}: not attempted yet.")
+        except Exception as error:  # whatever a reader's code raises belongs in the verdict
+            return Verdict("wrong", f"{name}: {call} raised {type(error).__name__}: {error}")
+        expected = exercise.solution(*_copies(case))
+        if not _same(got, expected):
+            return Verdict("wrong", f"{name}: not yet. {explain(call, got, expected)}")
+    return Verdict("right", f"{name}: right, on all {len(exercise.cases)} cases.")
+
+
+def explain(call: str, got: Any, expected: Any) -> str:
+    """Say how an answer differs from the expected one.  A diagnosis of the mistake belongs here."""
+    if isinstance(expected, Tensor) and isinstance(got, Tensor):
+        if got.shape != expected.shape:
+            return f"{call} has shape {tuple(got.shape)}, expected {tuple(expected.shape)}."
+        if _kind(got) != _kind(expected):
+            return f"{call} holds {got.dtype}, expected {expected.dtype}."
+        place = tuple((~torch.isclose(got.double(), expected.double())).nonzero()[0].tolist())
+        return f"{call} is {got[place].item()} at {place}, expected {expected[place].item()}."
+    return f"{call} gave {_short(got)}, expected {_short(expected)}."
+
+
+def reveal(prediction: Any, answer: Any) -> None:
+    """Print the answer, beside the reader's prediction if there is one."""
+    if prediction is None:
+        print(f"The answer is {answer}. (You made no prediction.)")
+    elif prediction == answer:
+        print(f"The answer is {answer}: just what you predicted.")
+    else:
+        print(f"The answer is {answer}; you predicted {prediction}.")
+
+
+def _same(got: Any, expected: Any) -> bool:
+    if isinstance(expected, Tensor):
+        return (
+            isinstance(got, Tensor)
+            and got.shape == expected.shape
+            and _kind(got) == _kind(expected)
+            and torch.allclose(got.double(), expected.double(), rtol=1e-5, atol=1e-6)
+        )
+    return type(got) is type(expected) and got == expected
+
+
+def _kind(tensor: Tensor) -> str:
+    """Return the kind of numbers in a tensor: int32 for int64 is no mistake, float for bool is."""
+    if tensor.dtype == torch.bool:
+        return "boolean"
+    return "floating" if tensor.is_floating_point() else "integer"
+
+
+def _copies(case: tuple) -> tuple:
+    """Copy the tensors of a case, so that an attempt that writes into them spoils nothing."""
+    return tuple(one.clone() if isinstance(one, Tensor) else one for one in case)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Tensor):
+        if value.numel() <= 8:
+            return str(value.tolist())
+        return f"<tensor of shape {tuple(value.shape)}>"
+    return repr(value)

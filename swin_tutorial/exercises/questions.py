@@ -1,0 +1,144 @@
+"""The exercises of every chapter: a name, cases to try an attempt on, a solution to compare with.
+
+Where the package has the function that is asked for, that function is the solution.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from swin_tutorial.attention import relative_position_index
+from swin_tutorial.masks import (
+    additive_mask,
+    look_ahead_mask,
+    padding_mask,
+    region_ids,
+    shifted_window_mask,
+)
+from swin_tutorial.windows import cyclic_shift, padded_size, window_partition
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One question: ``solution`` gives the right answer to every case, a tuple of arguments."""
+
+    chapter: int
+    solution: Callable
+    cases: list[tuple]
+
+
+def _numbered_map(height: int, width: int) -> Tensor:
+    return torch.arange(2 * height * width * 3).view(2, height, width, 3)
+
+
+def _random(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def _count_windows(height: int, width: int, window_size: int) -> int:
+    padded_height, padded_width = padded_size(height, width, window_size)
+    return (padded_height // window_size) * (padded_width // window_size)
+
+
+def _window_of_token(y: int, x: int, width: int, window_size: int) -> tuple[int, int]:
+    window = (y // window_size) * (width // window_size) + x // window_size
+    return window, (y % window_size) * window_size + x % window_size
+
+
+def _came_from(y: int, x: int, height: int, width: int, shift_size: int) -> tuple[int, int]:
+    return (y + shift_size) % height, (x + shift_size) % width
+
+
+def _naive_window_count(height: int, width: int, window_size: int, shift_size: int) -> int:
+    extra = 1 if shift_size else 0
+    return (height // window_size + extra) * (width // window_size + extra)
+
+
+def _masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    return (scores + additive_mask(mask)).softmax(dim=-1)
+
+
+def _attend_one_window(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    return _masked_softmax(q @ k.T / q.shape[-1] ** 0.5, mask) @ v
+
+
+def _table_row(query: int, key: int, window_size: int) -> int:
+    return int(relative_position_index(window_size)[query, key])
+
+
+def _sliding_window_mask(tokens: int, radius: int) -> Tensor:
+    position = torch.arange(tokens)
+    return (position[:, None] - position[None, :]).abs() <= radius
+
+
+_SHIFTED = shifted_window_mask(6, 9, 3, 1)
+
+EXERCISES = {
+    "may_attend": Exercise(
+        0, lambda query_region, key_region: query_region == key_region, [(3, 3), (3, 0), (0, 0)]
+    ),
+    "row_after_roll": Exercise(
+        0,
+        lambda row, height, shift_size: (row - shift_size) % height,
+        [(5, 8, 2), (0, 8, 2), (1, 8, 2), (7, 8, 0)],
+    ),
+    "count_windows": Exercise(1, _count_windows, [(56, 56, 7), (8, 12, 4), (57, 50, 7), (3, 5, 7)]),
+    "window_of_token": Exercise(
+        1, _window_of_token, [(0, 0, 12, 4), (5, 6, 12, 4), (7, 11, 12, 4), (3, 8, 12, 3)]
+    ),
+    "partition_by_hand": Exercise(
+        1, window_partition, [(_numbered_map(4, 6), 2), (_numbered_map(9, 3), 3)]
+    ),
+    "came_from": Exercise(
+        2, _came_from, [(0, 0, 8, 12, 2), (7, 0, 8, 12, 2), (6, 11, 8, 12, 3), (4, 9, 5, 10, 0)]
+    ),
+    "roll_by_hand": Exercise(
+        2,
+        cyclic_shift,
+        [(_numbered_map(4, 6), 1), (_numbered_map(5, 4), 3), (_numbered_map(4, 4), 0)],
+    ),
+    "naive_window_count": Exercise(
+        2, _naive_window_count, [(8, 12, 4, 2), (56, 56, 7, 3), (14, 14, 7, 0)]
+    ),
+    "region_ids_by_hand": Exercise(
+        3,
+        lambda height, width, window_size, shift_size: region_ids(
+            height, width, window_size, shift_size, padding="attend"
+        ),
+        [(8, 12, 4, 2), (6, 4, 2, 1), (9, 9, 3, 2), (8, 8, 4, 0)],
+    ),
+    "mask_from_ids": Exercise(
+        3,
+        lambda ids: ids[:, :, None] == ids[:, None, :],
+        [
+            (torch.tensor([[4, 4, 5, 3]]),),
+            (window_partition(region_ids(6, 4, 2, 1)[None, :, :, None], 2)[0, :, :, 0],),
+        ],
+    ),
+    "repaired_mask": Exercise(
+        3,
+        shifted_window_mask,
+        [(14, 14, 7, 3), (8, 12, 4, 2), (8, 8, 4, 0), (4, 4, 4, 2), (4, 8, 4, 2), (10, 7, 4, 1)],
+    ),
+    "masked_softmax": Exercise(
+        4, _masked_softmax, [(_random(6, 9, 9), _SHIFTED), (100 * _random(6, 9, 9), _SHIFTED)]
+    ),
+    "table_row": Exercise(4, _table_row, [(0, 0, 7), (48, 0, 7), (0, 48, 7), (5, 2, 3), (9, 7, 4)]),
+    "attend_one_window": Exercise(
+        4,
+        _attend_one_window,
+        [
+            (_random(9, 4), _random(9, 5)[:, :4], _random(9, 6), _SHIFTED[2]),
+            (9 * _random(9, 4), _random(9, 5)[:, :4], _random(9, 6), _SHIFTED[5]),
+        ],
+    ),
+    "true_means_blocked": Exercise(5, torch.logical_not, [(_SHIFTED,), (look_ahead_mask(4),)]),
+    "sliding_window_mask": Exercise(5, _sliding_window_mask, [(6, 1), (8, 3), (5, 0)]),
+    "decoder_mask": Exercise(
+        5,
+        lambda lengths, tokens: look_ahead_mask(tokens) & padding_mask(lengths, tokens),
+        [(torch.tensor([3, 5, 1]), 5), (torch.tensor([0, 4]), 4)],
+    ),
+}

@@ -1,0 +1,263 @@
+"""Every figure of the series, in one palette that colour-blind readers can tell apart.
+
+Axes are in tokens: the token in row y and column x covers the square from (x, y) to
+(x + 1, y + 1), with y pointing down.  Nothing is told by colour alone: regions carry their number,
+queries, keys and forbidden keys a sign each.
+"""
+
+import io
+import math
+
+import matplotlib as mpl
+import matplotlib.patheffects
+import matplotlib.pyplot as plt
+import numpy as np
+from einops import rearrange
+from IPython.display import Markdown, display
+from jaxtyping import Bool, Float, Int, Shaped
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from PIL import Image
+from torch import Tensor
+
+from swin_tutorial.windows import Size, size_pair
+
+# Paul Tol's "muted" scheme: nine colours distinct in every common form of colour blindness.
+PALETTE = (
+    "#88CCEE",
+    "#CC6677",
+    "#DDCC77",
+    "#117733",
+    "#332288",
+    "#AA4499",
+    "#44AA99",
+    "#999933",
+    "#882255",
+)
+PADDING = "#BBBBBB"
+INK = "#222222"
+ALLOWED = "#E8F1F8"
+FORBIDDEN = "#3B3A6B"
+QUERY = "#EE7733"
+PIXELS_PER_INCH = 128
+
+
+def use_house_style() -> None:
+    """Set matplotlib's defaults for the series: fonts, sizes, no ticks where tokens are drawn."""
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.h_pad": 0.1,
+            "font.family": "DejaVu Sans",
+            "font.size": 10,
+            "axes.titlesize": 10.5,
+            "axes.titlepad": 7,
+            "axes.edgecolor": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": mpl.cycler(color=[PALETTE[4], PALETTE[1], PALETTE[3], PALETTE[2]]),
+            "legend.frameon": False,
+        }
+    )
+
+
+def show(figure: Figure, caption: str, alt: str) -> None:
+    """Show a finished figure with its caption below and its alternative text in the metadata.
+
+    The caption starts with the figure's number.  The PNG is reduced to 256 colours, which keeps a
+    notebook of photographs small.  Raises ValueError for an empty caption or alternative text.
+    """
+    if not caption.strip() or not alt.strip():
+        raise ValueError("a figure needs a caption and an alternative text: say what it shows")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
+    plt.close(figure)
+    image = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    image.save(small, format="png", optimize=True)
+    width = round(figure.get_size_inches()[0] * 96)
+    display(
+        {"image/png": small.getvalue(), "text/plain": f"<Figure: {alt}>"},
+        metadata={"image/png": {"alt": alt, "width": width}},
+        raw=True,
+    )
+    number, _, text = caption.partition(". ")
+    display(Markdown(f"*{number}.* {text}"))
+
+
+def picture(tokens: Float[Tensor, "1 h w c"]) -> Float[np.ndarray, "height width 3"]:
+    """Turn a map of photograph tokens (``data.photograph_tokens``) into an image again."""
+    patch_size = math.isqrt(tokens.shape[-1] // 3)
+    image = rearrange(tokens, "1 h w (p q rgb) -> (h p) (w q) rgb", p=patch_size, rgb=3)
+    return image.numpy()
+
+
+def draw_picture(axes: Axes, tokens: Float[Tensor, "1 h w c"], title: str = "") -> None:
+    """Draw a map of photograph tokens, with thin lines between the tokens."""
+    height, width = tokens.shape[1:3]
+    axes.imshow(picture(tokens), extent=(0, width, height, 0), interpolation="nearest")
+    _token_axes(axes, height, width, title)
+
+
+def draw_windows(
+    axes: Axes, height: int, width: int, window_size: Size, shift_size: Size = 0
+) -> None:
+    """Outline a map's windows; shifted ones begin at ``shift_size``, cut off at the edges."""
+    (window_height, window_width) = size_pair("window_size", window_size)
+    (shift_rows, shift_columns) = size_pair("shift_size", shift_size, minimum=0)
+    # White under black: seen on a bright photograph and on a dark one.
+    for colour, line_width in (("white", 4.2), (INK, 2.2)):
+        for y in range(shift_rows, height + 1, window_height):
+            axes.plot([0, width], [y, y], color=colour, lw=line_width, clip_on=False)
+        for x in range(shift_columns, width + 1, window_width):
+            axes.plot([x, x], [0, height], color=colour, lw=line_width, clip_on=False)
+        axes.add_patch(
+            Rectangle((0, 0), width, height, fill=False, ec=colour, lw=line_width, clip_on=False)
+        )
+
+
+def draw_regions(
+    axes: Axes,
+    ids: Int[Tensor, "h w"],
+    title: str = "",
+    padding_id: int | None = None,
+    strength: float = 0.7,
+    numbers: bool = True,
+) -> None:
+    """Colour every token by its region and print the region's number on it.
+
+    Drawn over a photograph if one is there already.  ``padding_id`` is the region to draw grey and
+    hatched; ``strength`` is the colours' opacity, 0 to 1.
+    """
+    height, width = ids.shape
+    _token_axes(axes, height, width, title)
+    font_size = min(11.0, 70 / max(height, width) + 2.5)
+    for y in range(height):
+        for x in range(width):
+            region = int(ids[y, x])
+            if region == padding_id:
+                continue
+            colour = (*to_rgb(region_colour(region)), strength)
+            axes.add_patch(Rectangle((x, y), 1, 1, fc=colour, ec=(1, 1, 1, 0.6), lw=0.6))
+            if numbers:
+                _sign(axes, y, x, str(region), font_size)
+    if padding_id is not None:
+        draw_padding(axes, ids == padding_id)
+
+
+def draw_padding(axes: Axes, is_padding: Bool[Tensor, "h w"]) -> None:
+    """Hatch the padding tokens of a map."""
+    for y, x in is_padding.nonzero().tolist():
+        axes.add_patch(Rectangle((x, y), 1, 1, fc=PADDING, ec="white", lw=0.6, hatch="///"))
+
+
+def draw_mask(
+    axes: Axes,
+    mask: Bool[Tensor, "q k"],
+    title: str = "",
+    labels: Int[Tensor, "t"] | None = None,
+) -> None:
+    """Draw one window's mask: queries down, keys across; dark = may not attend.
+
+    ``labels`` (the region of each token, say) are printed along both sides.
+    """
+    queries, keys = mask.shape
+    colours = ListedColormap([FORBIDDEN, ALLOWED])
+    axes.imshow(mask.int().numpy(), cmap=colours, vmin=0, vmax=1, extent=(0, keys, queries, 0))
+    _token_axes(axes, queries, keys, title)
+    axes.set_xlabel("key")
+    axes.set_ylabel("query")
+    if labels is not None:
+        size = min(9.0, 120 / len(labels))
+        axes.set_xticks(np.arange(keys) + 0.5, labels.tolist(), fontsize=size)
+        axes.set_yticks(np.arange(queries) + 0.5, labels.tolist(), fontsize=size)
+
+
+def draw_attended(
+    axes: Axes,
+    query: tuple[int, int],
+    allowed: Bool[Tensor, "h w"],
+    forbidden: Bool[Tensor, "h w"] | None = None,
+) -> None:
+    """Mark a query token with a star, the keys that it may see with a dot, the others with a cross.
+
+    ``query`` is (row, column); ``forbidden`` are the keys that share its window but not its region.
+    """
+    for y, x in allowed.nonzero().tolist():
+        axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(PALETTE[0]), 0.55), ec="white", lw=0.6))
+        if (y, x) != tuple(query):
+            _sign(axes, y, x, "●", 8.0)
+    for y, x in forbidden.nonzero().tolist() if forbidden is not None else ():
+        axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(FORBIDDEN), 0.6), ec="white", lw=0.6))
+        _sign(axes, y, x, "×", 11.0)
+    y, x = query
+    axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(QUERY), 0.5), ec=QUERY, lw=2.5))
+    _sign(axes, y, x, "★", 11.0)
+
+
+def draw_weights(
+    axes: Axes,
+    values: Shaped[Tensor, "h w"],
+    title: str = "",
+    percent: bool = True,
+    query: tuple[int, int] | None = None,
+) -> None:
+    """Print a number on every token of a window, darker for more; a cross where it is exactly 0.
+
+    With ``percent`` the values are attention weights, between 0 and 1.  A star marks ``query``.
+    """
+    height, width = values.shape
+    axes.imshow(
+        values.numpy(),
+        cmap="Blues",
+        extent=(0, width, height, 0),
+        vmin=0,
+        vmax=1.2 * float(values.max()),
+    )
+    _token_axes(axes, height, width, title)
+    for y in range(height):
+        for x in range(width):
+            value = float(values[y, x])
+            text = f"{value:.0%}" if percent else f"{value:.0f}"
+            text = "×" if percent and value == 0 else text
+            _sign(axes, y, x, text + ("★" if query == (y, x) else ""), 11.0)
+
+
+def mask_legend(where: Axes | Figure, **options) -> None:
+    """Explain the two colours of ``draw_mask``."""
+    handles = [
+        Patch(fc=ALLOWED, ec=INK, label="may attend (adds 0)"),
+        Patch(fc=FORBIDDEN, ec=INK, label="may not (adds −∞)"),
+    ]
+    where.legend(handles=handles, **options)
+
+
+def region_colour(region: int) -> str:
+    """Return a region's colour, one of nine; the numbers tell apart what the colours cannot."""
+    return PALETTE[region % len(PALETTE)]
+
+
+def _sign(axes: Axes, y: int, x: int, text: str, size: float) -> None:
+    outline = mpl.patheffects.withStroke(linewidth=2, foreground=INK)
+    axes.text(
+        x + 0.5,
+        y + 0.52,
+        text,
+        ha="center",
+        va="center",
+        fontsize=size,
+        color="white",
+        path_effects=[outline],
+    )
+
+
+def _token_axes(axes: Axes, height: int, width: int, title: str) -> None:
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal", title=title, xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    lines = {"color": "white", "lw": 0.5 if max(height, width) <= 32 else 0.2, "alpha": 0.7}
+    axes.hlines(range(1, height), 0, width, **lines)
+    axes.vlines(range(1, width), 0, height, **lines)

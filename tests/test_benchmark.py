@@ -1,0 +1,31 @@
+"""The mask benchmark runs, checks its contenders, and records what a timing must be read with."""
+
+import json
+
+from swin_tutorial import benchmark
+
+
+def test_masks_are_built_at_least_twenty_times_faster_than_by_nested_slice_loops(tmp_path):
+    """Measured in turn in one run; on a busy machine the best of three runs counts."""
+    file = tmp_path / "masks.json"
+    for _ in range(3):
+        result = benchmark.masks(file, repeats=15)
+        slower = result["times_slower"]
+        if min(slower["nine slices, float"], slower["slices of every window"]) >= 20:
+            break
+    assert slower["swin_tutorial"] == 1
+    assert slower["nine slices, float"] >= 20, slower
+    assert slower["slices of every window"] >= 20, slower
+    assert json.loads(file.read_text()) == result
+    assert result["bytes_of_the_mask"] == 1024 * 64 * 64
+    assert {"device", "threads", "torch", "python"} <= result.keys()
+
+
+def test_paired_medians_takes_turns_and_leaves_out_the_warm_up():
+    calls = []
+    medians = benchmark.paired_medians(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2
+    )
+    assert calls == ["a", "b"] * 3
+    assert medians.keys() == {"a", "b"}
+    assert all(seconds > 0 for seconds in medians.values())

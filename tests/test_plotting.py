@@ -1,0 +1,134 @@
+"""Figures: readable without colour, with caption and alternative text, drawn where they say."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from swin_tutorial import plotting
+from swin_tutorial.masks import region_ids, shifted_window_mask
+
+
+@pytest.fixture
+def axes():
+    figure, axes = plt.subplots()
+    yield axes
+    plt.close(figure)
+
+
+def texts(axes):
+    """Return the text on each token as {(row, column): text}."""
+    return {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in axes.texts}
+
+
+def luminance(colour):
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_allowed_and_forbidden_differ_in_brightness_not_in_hue_alone():
+    assert contrast(plotting.ALLOWED, plotting.FORBIDDEN) > 7
+
+
+def test_the_palette_is_distinct_to_the_colour_blind():
+    """Machado et al. (2009), severity 1: deuteranopia, protanopia and tritanopia."""
+    simulations = [
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
+    ]
+    colours = np.array([to_rgb(colour) for colour in plotting.PALETTE])
+    assert len(set(plotting.PALETTE)) == 9
+    for simulation in [np.eye(3), *map(np.array, simulations)]:
+        seen = colours @ simulation.T
+        distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + 9 * np.eye(9)
+        assert distances.min() > 0.08
+
+
+def test_every_region_carries_its_number_and_padding_none(axes):
+    ids = region_ids(3, 4, 2, 1)
+    plotting.draw_regions(axes, ids, padding_id=9)
+    numbers = texts(axes)
+    for y in range(4):
+        for x in range(4):
+            assert numbers.get((y, x)) == (None if ids[y, x] == 9 else str(int(ids[y, x])))
+    hatched = [patch for patch in axes.patches if patch.get_hatch()]
+    assert len(hatched) == int((ids == 9).sum()) == 4
+
+
+def test_queries_keys_and_forbidden_keys_have_different_signs(axes):
+    allowed, forbidden = torch.zeros(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.bool)
+    allowed[0, :2] = True
+    forbidden[1, 2] = True
+    plotting.draw_attended(axes, (0, 0), allowed, forbidden)
+    assert texts(axes) == {(0, 0): "★", (0, 1): "●", (1, 2): "×"}
+
+
+def test_weights_are_printed_and_exact_zeros_crossed(axes):
+    plotting.draw_weights(axes, torch.tensor([[0.75, 0.0], [0.25, 0.0]]), query=(0, 0))
+    assert texts(axes) == {(0, 0): "75%★", (0, 1): "×", (1, 0): "25%", (1, 1): "×"}
+
+
+def test_windows_are_outlined_where_they_are(axes):
+    plotting.draw_windows(axes, 8, 12, (4, 6), (2, 3))
+    lines = {tuple(map(tuple, line.get_xydata().tolist())) for line in axes.lines}
+    assert lines == {
+        ((0, 2), (12, 2)),
+        ((0, 6), (12, 6)),
+        ((3, 0), (3, 8)),
+        ((9, 0), (9, 8)),
+    }
+
+
+def test_a_mask_is_drawn_as_it_is_with_queries_down(axes):
+    mask = shifted_window_mask(2, 4, 2, 1)[1]
+    plotting.draw_mask(axes, mask, labels=torch.tensor([1, 0, 1, 0]))
+    assert np.array_equal(axes.images[0].get_array(), mask.numpy())
+    assert axes.get_ylabel() == "query"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "0", "1", "0"]
+
+
+def test_show_gives_image_alternative_text_and_caption(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plotting, "display", lambda *one, **more: shown.append((one, more)))
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([0, 1])
+    plotting.show(figure, "Figure 9.9. A line.", "A line from 0 to 1.")
+    (bundle,), options = shown[0]
+    assert options["metadata"]["image/png"] == {"alt": "A line from 0 to 1.", "width": 384}
+    assert "A line from 0 to 1." in bundle["text/plain"]
+    with Image.open(io.BytesIO(bundle["image/png"])) as image:
+        assert image.size == (512, 256)
+    assert shown[1][0][0].data == "*Figure 9.9.* A line."
+    assert not plt.fignum_exists(figure.number)
+
+
+@pytest.mark.parametrize(("caption", "alt"), [("", "words"), ("words", " ")])
+def test_a_figure_without_words_is_refused(caption, alt):
+    with pytest.raises(ValueError, match="a caption and an alternative text"):
+        plotting.show(plt.figure(), caption, alt)
