@@ -54,7 +54,7 @@ def region_ids(
     rows = padded_height // window_height + (shift_rows > 0)
     columns = padded_width // window_width + (shift_columns > 0)
     ids = window_row[:, None] * columns + window_column[None, :]
-    if padding == "mask":
+    if padding == "mask" and (padded_height, padded_width) != (height, width):
         is_padding = (y >= height)[:, None] | (x >= width)[None, :]
         ids = ids.masked_fill(is_padding, rows * columns)
     return ids
@@ -84,9 +84,10 @@ def shifted_window_mask(
     # Only windows at the lower and right border can hold more than one region: the last row and
     # column of windows, where the roll joins opposite edges, and the last but one, which padding
     # longer than window - shift reaches.
+    border = 1 if padded_size(height, width, window_size) == (height, width) else 2
     mask = torch.ones(rows, columns, tokens, tokens, dtype=torch.bool, device=device)
-    for border in ((slice(-2, None),), (slice(None), slice(-2, None))):
-        mask[border] = ids[border].unsqueeze(-1) == ids[border].unsqueeze(-2)
+    mask[-border:] = ids[-border:, :, :, None] == ids[-border:, :, None, :]
+    mask[:, -border:] = ids[:, -border:, :, None] == ids[:, -border:, None, :]
     return rearrange(mask, "rows cols query key -> (rows cols) query key")
 
 

@@ -41,6 +41,28 @@ def brute_force_mask(
     return torch.tensor(masks)
 
 
+def nine_region_ids(
+    height: int, width: int, window_size: Pair, shift_size: Pair
+) -> Float[Tensor, "h w"]:
+    """Number the regions as the official code does: three slices per axis, one counter.
+
+    For maps that divide into windows and a shift that is not 0 on either axis, which is all that
+    the official code asks of it.  Told in our words; source: ``SwinTransformerBlock.__init__`` and
+    ``BasicLayer.forward`` of the official code.
+    """
+    ids = torch.zeros(height, width)
+    row_slices, column_slices = (
+        (slice(0, -window), slice(-window, -shift), slice(-shift, None))
+        for window, shift in zip(window_size, shift_size, strict=True)
+    )
+    counter = 0
+    for rows in row_slices:
+        for columns in column_slices:
+            ids[rows, columns] = counter
+            counter += 1
+    return ids
+
+
 def true_windows(
     height: int, width: int, window_size: Pair, shift_size: Pair, padding: str = "mask"
 ) -> list[tuple[slice, slice]]:
