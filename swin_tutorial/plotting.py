@@ -24,7 +24,8 @@ from torch import Tensor
 
 from swin_tutorial.windows import Size, size_pair
 
-# Paul Tol's "muted" scheme: nine colours distinct in every common form of colour blindness.
+# Paul Tol's "muted" scheme, nine colours that stay distinct in every common form of colour
+# blindness, and three more that do so beside them (tests/test_plotting.py simulates it).
 PALETTE = (
     "#88CCEE",
     "#CC6677",
@@ -35,6 +36,9 @@ PALETTE = (
     "#44AA99",
     "#999933",
     "#882255",
+    "#E69F00",
+    "#CCDDAA",
+    "#1A1A1A",
 )
 PADDING = "#BBBBBB"
 INK = "#222222"
@@ -110,13 +114,12 @@ def draw_windows(
     (shift_rows, shift_columns) = size_pair("shift_size", shift_size, minimum=0)
     # White under black: seen on a bright photograph and on a dark one.
     for colour, line_width in (("white", 4.2), (INK, 2.2)):
-        for y in range(shift_rows, height + 1, window_height):
-            axes.plot([0, width], [y, y], color=colour, lw=line_width, clip_on=False)
-        for x in range(shift_columns, width + 1, window_width):
-            axes.plot([x, x], [0, height], color=colour, lw=line_width, clip_on=False)
-        axes.add_patch(
-            Rectangle((0, 0), width, height, fill=False, ec=colour, lw=line_width, clip_on=False)
-        )
+        for y in range(shift_rows or window_height, height, window_height):
+            axes.plot([0, width], [y, y], color=colour, lw=line_width, solid_capstyle="butt")
+        for x in range(shift_columns or window_width, width, window_width):
+            axes.plot([x, x], [0, height], color=colour, lw=line_width, solid_capstyle="butt")
+    frame = {"fill": False, "ec": INK, "lw": 2.2, "clip_on": False, "zorder": 3}
+    axes.add_patch(Rectangle((0, 0), width, height, **frame))
 
 
 def draw_regions(
@@ -146,6 +149,13 @@ def draw_regions(
                 _sign(axes, y, x, str(region), font_size)
     if padding_id is not None:
         draw_padding(axes, ids == padding_id)
+
+
+def draw_numbers(axes: Axes, numbers: Int[Tensor, "h w"]) -> None:
+    """Print a number on every token."""
+    for y, row in enumerate(numbers.tolist()):
+        for x, number in enumerate(row):
+            _sign(axes, y, x, str(number), min(9.0, 70 / max(numbers.shape) + 2.5))
 
 
 def draw_padding(axes: Axes, is_padding: Bool[Tensor, "h w"]) -> None:
@@ -204,10 +214,13 @@ def draw_weights(
     title: str = "",
     percent: bool = True,
     query: tuple[int, int] | None = None,
+    largest: float | None = None,
 ) -> None:
-    """Print a number on every token of a window, darker for more; a cross where it is exactly 0.
+    """Print a number on every token of a window, darker for more.
 
-    With ``percent`` the values are attention weights, between 0 and 1.  A star marks ``query``.
+    With ``percent`` the values are attention weights, between 0 and 1, and a weight of exactly 0 is
+    a cross.  A star marks ``query``.  ``largest`` is the value of the darkest blue, by default a
+    little more than the largest value.
     """
     height, width = values.shape
     axes.imshow(
@@ -215,7 +228,7 @@ def draw_weights(
         cmap="Blues",
         extent=(0, width, height, 0),
         vmin=0,
-        vmax=1.2 * float(values.max()),
+        vmax=largest or 1.2 * float(values.max()),
     )
     _token_axes(axes, height, width, title)
     for y in range(height):
@@ -236,7 +249,7 @@ def mask_legend(where: Axes | Figure, **options) -> None:
 
 
 def region_colour(region: int) -> str:
-    """Return a region's colour, one of nine; the numbers tell apart what the colours cannot."""
+    """Return a region's colour, one of twelve; the numbers tell apart what the colours cannot."""
     return PALETTE[region % len(PALETTE)]
 
 

@@ -63,11 +63,11 @@ def test_the_palette_is_distinct_to_the_colour_blind():
         ],
     ]
     colours = np.array([to_rgb(colour) for colour in plotting.PALETTE])
-    assert len(set(plotting.PALETTE)) == 9
+    assert len(set(plotting.PALETTE)) == 12
     for simulation in [np.eye(3), *map(np.array, simulations)]:
         seen = colours @ simulation.T
-        distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + 9 * np.eye(9)
-        assert distances.min() > 0.08
+        distances = np.linalg.norm(seen[:, None] - seen[None], axis=-1) + 9 * np.eye(12)
+        assert distances.min() > 0.1
 
 
 def test_every_region_carries_its_number_and_padding_none(axes):

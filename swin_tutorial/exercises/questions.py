@@ -17,6 +17,7 @@ from swin_tutorial.masks import (
     region_ids,
     shifted_window_mask,
 )
+from swin_tutorial.reference import true_windows
 from swin_tutorial.windows import cyclic_shift, padded_size, window_partition
 
 
@@ -52,8 +53,7 @@ def _came_from(y: int, x: int, height: int, width: int, shift_size: int) -> tupl
 
 
 def _naive_window_count(height: int, width: int, window_size: int, shift_size: int) -> int:
-    extra = 1 if shift_size else 0
-    return (height // window_size + extra) * (width // window_size + extra)
+    return len(true_windows(height, width, (window_size,) * 2, (shift_size,) * 2))
 
 
 def _masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -68,21 +68,22 @@ def _table_row(query: int, key: int, window_size: int) -> int:
     return int(relative_position_index(window_size)[query, key])
 
 
-def _sliding_window_mask(tokens: int, radius: int) -> Tensor:
-    position = torch.arange(tokens)
-    return (position[:, None] - position[None, :]).abs() <= radius
+def _sliding_window_mask(height: int, width: int, radius: int) -> Tensor:
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    place = torch.stack([row.flatten(), column.flatten()])
+    return ((place[:, :, None] - place[:, None, :]).abs() <= radius).all(0)
 
 
 _SHIFTED = shifted_window_mask(6, 9, 3, 1)
 
 EXERCISES = {
     "may_attend": Exercise(
-        0, lambda query_region, key_region: query_region == key_region, [(3, 3), (3, 0), (0, 0)]
+        0, lambda query_region, key_region: query_region == key_region, [(3, 3), (3, 0), (0, 3)]
     ),
     "row_after_roll": Exercise(
         0,
         lambda row, height, shift_size: (row - shift_size) % height,
-        [(5, 8, 2), (0, 8, 2), (1, 8, 2), (7, 8, 0)],
+        [(5, 8, 2), (0, 8, 2), (1, 12, 3), (7, 8, 0)],
     ),
     "count_windows": Exercise(1, _count_windows, [(56, 56, 7), (8, 12, 4), (57, 50, 7), (3, 5, 7)]),
     "window_of_token": Exercise(
@@ -100,7 +101,7 @@ EXERCISES = {
         [(_numbered_map(4, 6), 1), (_numbered_map(5, 4), 3), (_numbered_map(4, 4), 0)],
     ),
     "naive_window_count": Exercise(
-        2, _naive_window_count, [(8, 12, 4, 2), (56, 56, 7, 3), (14, 14, 7, 0)]
+        2, _naive_window_count, [(8, 12, 4, 2), (56, 56, 7, 3), (14, 14, 7, 0), (4, 8, 4, 2)]
     ),
     "region_ids_by_hand": Exercise(
         3,
@@ -134,8 +135,14 @@ EXERCISES = {
             (9 * _random(9, 4), _random(9, 5)[:, :4], _random(9, 6), _SHIFTED[5]),
         ],
     ),
-    "true_means_blocked": Exercise(5, torch.logical_not, [(_SHIFTED,), (look_ahead_mask(4),)]),
-    "sliding_window_mask": Exercise(5, _sliding_window_mask, [(6, 1), (8, 3), (5, 0)]),
+    "mask_for_multihead": Exercise(
+        5,
+        lambda mask, heads: (~mask).repeat_interleave(heads, dim=0),
+        [(_SHIFTED, 1), (_SHIFTED, 3), (look_ahead_mask(4)[None], 2)],
+    ),
+    "sliding_window_mask": Exercise(
+        5, _sliding_window_mask, [(3, 4, 1), (1, 6, 2), (4, 2, 0), (5, 5, 3)]
+    ),
     "decoder_mask": Exercise(
         5,
         lambda lengths, tokens: look_ahead_mask(tokens) & padding_mask(lengths, tokens),

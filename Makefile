@@ -1,0 +1,67 @@
+# Everything is installed into .venv, by uv where it is on the PATH and by pip where it is not.
+# PYTHON= names the Python to make .venv from; PORT= is JupyterLab's.
+
+PORT ?= 8888
+UV := $(shell command -v uv 2>/dev/null)
+BIN := .venv/bin
+
+ifdef UV
+VENV := $(BIN)/python
+INSTALL := uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+ifdef PIP_FIND_LINKS
+# pip parts a list with spaces, uv with commas.
+space := $() $()
+comma := ,
+export UV_FIND_LINKS ?= $(subst $(space),$(comma),$(strip $(PIP_FIND_LINKS)))
+endif
+else
+VENV := $(BIN)/pip
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PYTHON ?= python3
+endif
+
+.PHONY: help lab test notebooks clean
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 18
+
+lab: .venv/installed  ## install what is needed and open the notebooks in JupyterLab
+	@$(BIN)/swin-tutorial lab --port $(PORT)
+
+test: .venv/installed-test  ## check style and spelling, and run every test and every notebook
+	@$(BIN)/ruff format --check swin_tutorial tests notebooks
+	@$(BIN)/ruff check swin_tutorial tests notebooks
+	@$(BIN)/codespell README.md swin_tutorial tests data/README.md notebooks
+	@# One thread a worker: the workers are as many as the cores.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests notebooks -rs -n auto --dist loadscope \
+		--nbval --nbval-current-env --nbval-cell-timeout=300 \
+		--nbval-sanitize-with tests/notebooks/sanitise.cfg
+
+notebooks: .venv/installed-test  ## execute every notebook again and store it in its normal form
+	@$(BIN)/python tests/notebooks/normalise.py
+
+clean:  ## remove .venv, caches and build products; your runs and the data stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis mutants
+	find . -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+$(VENV):
+ifdef UV
+	@# With no PYTHON=, uv finds one that suits pyproject.toml.
+	uv venv --quiet --allow-existing $(if $(PYTHON),--python "$(PYTHON)") .venv
+else
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed; name yours with: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo 'This Python has no venv; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+endif
+
+.venv/installed: pyproject.toml constraints.txt | $(VENV)
+	@echo 'Installing into .venv; the first time takes some minutes, most of them for PyTorch.'
+	$(INSTALL) --editable .
+	@touch $@
+
+# It stands on the installation above and so only adds to it.
+.venv/installed-test: .venv/installed
+	$(INSTALL) --editable '.[test]'
+	@touch $@

@@ -1,0 +1,121 @@
+"""What every stored notebook must hold, beyond what nbval compares.
+
+Each check returns its complaints, so an empty list is a pass.
+"""
+
+import re
+from itertools import zip_longest
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from normalise import as_text, normalise
+
+LONGEST_CELL = 35  # lines
+WIDEST_CELL = 100  # columns
+SHORTEST_ALT = 20  # characters
+SHORTEST_REASON = 20  # characters
+
+NAME = re.compile(r"(\d\d)_\w+\.ipynb")
+# Not inside a longer word: base64 is full of slashes.
+ABSOLUTE_PATH = re.compile(r"(?<![\w.+/])/(work|tmp|home|root|opt|usr|var|mnt|Users)\b/?[\w./-]*")
+NBVAL_TAG = re.compile(r"nbval-.*|raises-exception")
+NBVAL_COMMENT = re.compile(r"^\s*#+\s*(NBVAL_\w+|PYTEST_VALIDATE_\w+)", re.MULTILINE)
+
+
+def complaints_about(path: Path) -> list[str]:
+    """Return everything that is wrong with one notebook's file."""
+    text = path.read_text("utf-8")
+    notebook = nbformat.reads(text, nbformat.NO_CONVERT)
+    return [
+        *unexecuted(notebook),
+        *abnormal(notebook, text, path.name[:2]),
+        *without_reason(notebook),
+        *bare_figures(notebook),
+        *large_cells(notebook),
+        *absolute_paths(text),
+    ]
+
+
+def misnumbered(names: list[str]) -> list[str]:
+    """Complain unless the notebooks are ``NN_words.ipynb``, numbered from 00 without a gap."""
+    numbers = [match[1] if (match := NAME.fullmatch(name)) else name for name in sorted(names)]
+    expected = [f"{number:02d}" for number in range(len(names))]
+    if not names:
+        return ["there are no notebooks"]
+    return [] if numbers == expected else [f"notebooks are numbered {numbers}, not {expected}"]
+
+
+def unexecuted(notebook: NotebookNode) -> list[str]:
+    """Complain of code cells that were not run, in order, without an error."""
+    complaints = []
+    for count, cell in enumerate(code_cells(notebook), start=1):
+        if cell.execution_count != count:
+            complaints.append(f"{cell.id}: execution count {cell.execution_count}, not {count}")
+        if any(output.output_type == "error" for output in cell.outputs):
+            complaints.append(f"{cell.id}: its output is an error")
+    return complaints
+
+
+def abnormal(notebook: NotebookNode, text: str, chapter: str) -> list[str]:
+    """Complain if the file is not the notebook's normal form."""
+    if text == as_text(normalise(notebook, chapter)):
+        return []
+    return ["not in its normal form: run make notebooks"]
+
+
+def not_compared(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells that tell nbval, by tag or comment, not to compare them strictly."""
+    return [
+        cell
+        for cell in code_cells(notebook)
+        if any(map(NBVAL_TAG.fullmatch, cell.metadata.get("tags", [])))
+        or NBVAL_COMMENT.search(cell.source)
+    ]
+
+
+def without_reason(notebook: NotebookNode) -> list[str]:
+    """Complain of cells that are not compared and do not begin with a comment that says why."""
+    return [
+        f"{cell.id}: begins with no comment that says why nbval may not compare it"
+        for cell in not_compared(notebook)
+        if NBVAL_COMMENT.match(cell.source)
+        or not re.match(rf"# .{{{SHORTEST_REASON},}}", cell.source)
+    ]
+
+
+def bare_figures(notebook: NotebookNode) -> list[str]:
+    """Complain of images without alternative text, or with no caption right after them."""
+    complaints = []
+    for cell in code_cells(notebook):
+        for output, following in zip_longest(cell.outputs, cell.outputs[1:], fillvalue={}):
+            if "image/png" not in output.get("data", {}):
+                continue
+            alt = output.metadata.get("image/png", {}).get("alt", "")
+            if len(alt) < SHORTEST_ALT:
+                complaints.append(f"{cell.id}: image with the alternative text {alt!r}")
+            if not following.get("data", {}).get("text/markdown", "").startswith("*Figure"):
+                complaints.append(f"{cell.id}: image with no caption *Figure ...* after it")
+    return complaints
+
+
+def large_cells(notebook: NotebookNode) -> list[str]:
+    """Complain of code cells longer than a screen or wider than a page."""
+    complaints = []
+    for cell in code_cells(notebook):
+        lines = cell.source.splitlines()
+        if len(lines) > LONGEST_CELL:
+            complaints.append(f"{cell.id}: {len(lines)} lines, at most {LONGEST_CELL}")
+        if max(map(len, lines)) > WIDEST_CELL:
+            complaints.append(f"{cell.id}: {max(map(len, lines))} columns, at most {WIDEST_CELL}")
+    return complaints
+
+
+def absolute_paths(text: str) -> list[str]:
+    """Complain of paths that exist on the author's machine alone."""
+    return [f"absolute path {match[0]}" for match in ABSOLUTE_PATH.finditer(text)]
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells that hold any code."""
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]

@@ -1,0 +1,195 @@
+"""Each check of ``swin-tutorial doctor`` can fail, and then says how to mend what it found."""
+
+import shutil
+import sys
+from collections import namedtuple
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from swin_tutorial import cli, data, doctor
+
+
+def assert_fails(check, detail, remedy):
+    assert check.status == "FAIL"
+    assert detail in check.detail
+    assert remedy in check.remedy
+
+
+def test_old_python(monkeypatch):
+    assert doctor.check_python().ok
+    monkeypatch.setattr(sys, "version_info", (3, 10, 9, "final", 0))
+    assert_fails(doctor.check_python(), "3.10.9", "PYTHON=python3.11 lab")
+
+
+def test_old_torch(monkeypatch):
+    assert doctor.check_torch().ok
+    monkeypatch.setattr(torch, "__version__", "2.8.1+cpu")
+    assert_fails(doctor.check_torch(), "2.8.1+cpu", "2.9 or newer")
+    monkeypatch.setattr(torch, "__version__", "2.10.0")  # compared as numbers, not as text
+    assert doctor.check_torch().ok
+
+
+def test_no_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert_fails(doctor.check_torch(), "does not import", "make clean && make lab")
+    assert doctor.check_device().ok
+
+
+def test_device_is_named_and_never_fails(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert doctor.check_device().detail.startswith("cpu: ")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert doctor.check_device().detail.startswith("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Fast One")
+    assert doctor.check_device() == doctor.Check("device", True, "cuda: Fast One")
+
+
+def test_full_disk(monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2e9))
+    assert doctor.check_disk().ok
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1.9e9))
+    assert_fails(doctor.check_disk(), "1.9 GB free", "free 2 GB")
+
+
+@pytest.mark.parametrize("name", doctor.PACKAGES)
+def test_missing_package(name, monkeypatch):
+    assert doctor.check_package(name).ok
+    monkeypatch.setitem(sys.modules, name, None)
+    assert_fails(doctor.check_package(name), "does not import", "make clean && make lab")
+
+
+def test_photographs(tmp_path, monkeypatch):
+    assert doctor.check_photographs().ok
+    shutil.copytree(data.data_folder() / "photographs", tmp_path / "photographs")
+    monkeypatch.setattr(data, "data_folder", lambda: tmp_path)
+    assert doctor.check_photographs().ok
+    coffee = tmp_path / "photographs" / "coffee.png"
+    coffee.write_bytes(coffee.read_bytes() + b"!")
+    assert_fails(doctor.check_photographs(), "coffee.png is altered", f"git checkout -- {coffee}")
+    coffee.unlink()
+    assert_fails(doctor.check_photographs(), "coffee.png is missing", f"git checkout -- {coffee}")
+
+
+def test_photographs_without_the_data_module(monkeypatch):
+    monkeypatch.delattr("swin_tutorial.data")
+    monkeypatch.setitem(sys.modules, "swin_tutorial.data", None)
+    assert_fails(doctor.check_photographs(), "not looked for", "make clean && make lab")
+
+
+def test_photographs_without_a_data_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("SWIN_TUTORIAL_DATA", str(tmp_path / "gone"))
+    assert_fails(doctor.check_photographs(), "no data folder", "SWIN_TUTORIAL_DATA")
+
+
+def test_missing_notebooks(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "NOTEBOOKS", tmp_path)
+    (tmp_path / "01_windows.ipynb").touch()
+    assert_fails(doctor.check_notebooks(), "no 00_start_here.ipynb", "git checkout -- notebooks")
+    (tmp_path / "00_start_here.ipynb").touch()
+    (tmp_path / "Untitled.ipynb").touch()
+    assert doctor.check_notebooks() == doctor.Check("notebooks", True, f"2 in {tmp_path}")
+
+
+def test_missing_browser_is_only_a_note(monkeypatch):
+    monkeypatch.setattr(shutil, "which", {"google-chrome": "/opt/chrome"}.get)
+    assert doctor.check_browser() == doctor.Check("browser", True, "/opt/chrome")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    check = doctor.check_browser()
+    assert check.status == "note"
+    assert "apt-get install chromium" in check.remedy
+
+
+# --- the command ---
+
+FINE = doctor.Check("disk", True, "9 GB free")
+NOTE = doctor.Check("browser", True, "none", "install one")
+BAD = doctor.Check("torch", False, "1.0", "get a newer one")
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Return a function that says what the checks find."""
+    return lambda *checks: monkeypatch.setattr(doctor, "run_checks", lambda: iter(checks))
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Return the list of the commands that JupyterLab was started with."""
+    commands = []
+    monkeypatch.setattr(cli.os, "execv", lambda path, command: commands.append(command))
+    return commands
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli.app, arguments)
+
+
+def test_every_check_is_run():
+    names = [check.name for check in doctor.run_checks()]
+    assert names == [
+        *("python", "torch", "device", "disk"),
+        *doctor.PACKAGES,
+        *("photographs", "notebooks", "browser"),
+    ]
+
+
+def test_doctor_prints_a_line_each_and_remedies(found):
+    found(FINE, NOTE)
+    result = invoke("doctor")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "ok    disk          9 GB free",
+        "note  browser       none",
+        "      -> install one",
+    ]
+
+
+def test_doctor_goes_on_after_a_failure_and_exits_with_1(found):
+    found(BAD, FINE)
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert result.output.startswith("FAIL  torch         1.0\n      -> get a newer one\nok")
+
+
+def test_lab_stops_at_a_failure(found, started):
+    found(BAD, FINE)
+    assert invoke("lab").exit_code == 1
+    assert started == []
+
+
+def test_lab_opens_the_first_chapter(found, started):
+    found(FINE, NOTE)
+    assert invoke("lab", "--port", "9999", "--browser").exit_code == 0
+    (command,) = started
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert "--port=9999" in command
+    assert f"--ServerApp.root_dir={doctor.NOTEBOOKS}" in command
+    assert "--LabApp.default_url=/lab/tree/00_start_here.ipynb" in command
+    assert "--no-browser" not in command
+
+
+@pytest.mark.parametrize(
+    ("platform", "display", "opens"),
+    [("linux", "", False), ("linux", ":0", True), ("darwin", "", True)],
+)
+def test_lab_opens_a_browser_where_there_is_a_screen(
+    found, started, monkeypatch, platform, display, opens
+):
+    found(FINE)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    assert invoke("lab").exit_code == 0
+    assert invoke("lab", "--no-browser").exit_code == 0
+    assert ["--no-browser" not in command for command in started] == [opens, False]
+
+
+def test_lab_runs_as_the_root_of_a_container(monkeypatch):
+    for user, allowed in ((0, True), (1000, False)):
+        monkeypatch.setattr(cli.os, "geteuid", lambda user=user: user)
+        assert ("--allow-root" in cli.lab_command(8888, True)) == allowed
