@@ -1,12 +1,14 @@
-"""Multi-head self-attention inside windows, under a mask, with a relative position bias (chapter
-04)."""
+"""Multi-head self-attention in windows, under a mask, with a position bias (chapters 04, 11)."""
+
+import math
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import einsum, rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from swin_tutorial.linear import linear
 from swin_tutorial.masks import additive_mask
 from swin_tutorial.windows import Size, size_pair
 
@@ -17,8 +19,8 @@ def relative_position_index(window_size: Size) -> Int[Tensor, "t t"]:
     """Return, for each (query, key) pair of a window, its row in the relative position bias table.
 
     A window of M rows and N columns knows (2M - 1)(2N - 1) offsets query - key; they are numbered
-    row by row from the most negative, (-(M - 1), -(N - 1)).  Source: Swin, section 3.2, "Relative
-    position bias".
+    row by row from the most negative, (-(M - 1), -(N - 1)).
+    Source: Swin, section 3.2, "Relative position bias".
     """
     window_height, window_width = size_pair("window_size", window_size)
     tokens = torch.arange(window_height * window_width)
@@ -78,16 +80,12 @@ class WindowAttention(nn.Module):
         self.attention_dropout = attention_dropout
         self.backend = backend
 
-        window_height, window_width = self.window_size
-        offsets = (2 * window_height - 1) * (2 * window_width - 1)
         self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
         self.proj = nn.Linear(channels, channels)
         self.projection_dropout = nn.Dropout(projection_dropout)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(offsets, heads))
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.register_buffer(
-            "relative_position_index", relative_position_index(self.window_size), persistent=False
-        )
+        index = relative_position_index(self.window_size)
+        self.register_buffer("relative_position_index", index, persistent=False)
+        self._make_position_bias()
 
     def forward(
         self,
@@ -104,29 +102,48 @@ class WindowAttention(nn.Module):
         """
         self._check(windows, mask)
         q, k, v = rearrange(
-            self.qkv(windows),
+            self._qkv(windows),
             "b n t (three heads d) -> three b n heads t d",
             three=3,
             heads=self.heads,
         )
+        q, k, scale = self._comparable(q, k)
         if return_attention or self.backend == "eager":
-            attended, weights = self._eager(q, k, v, mask)
+            attended, weights = self._eager(q * scale, k, v, mask)
         else:
-            attended = self._sdpa(q, k, v, mask)
-        out = self.projection_dropout(
-            self.proj(rearrange(attended, "b n heads t d -> b n t (heads d)"))
-        )
+            attended = self._sdpa(q, k, v, scale, mask)
+        joined = rearrange(attended, "b n heads t d -> b n t (heads d)")
+        out = self.projection_dropout(linear(joined, self.proj.weight, self.proj.bias))
         return (out, weights) if return_attention else out
 
     def relative_position_bias(self) -> Float[Tensor, "heads t t"]:
         """Look up the learned bias of every (query, key) pair of a window."""
         return rearrange(
-            self.relative_position_bias_table[self.relative_position_index],
-            "q k heads -> heads q k",
+            self._position_bias_table()[self.relative_position_index], "q k heads -> heads q k"
         )
 
+    # What V2 does in another way.
+
+    def _make_position_bias(self) -> None:
+        window_height, window_width = self.window_size
+        offsets = (2 * window_height - 1) * (2 * window_width - 1)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(offsets, self.heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def _position_bias_table(self) -> Float[Tensor, "offsets heads"]:
+        return self.relative_position_bias_table
+
+    def _qkv(self, windows):
+        return linear(windows, self.qkv.weight, self.qkv.bias)
+
+    def _comparable(self, q, k):
+        """Return queries, keys and the scale such that a score is scale * q . k."""
+        return q, k, self.scale
+
+    # The two backends.
+
     def _eager(self, q, k, v, mask):
-        scores = einsum(q * self.scale, k, "b n heads q d, b n heads k d -> b n heads q k")
+        scores = einsum(q, k, "b n heads q d, b n heads k d -> b n heads q k")
         scores = scores + self.relative_position_bias().to(scores.dtype)
         if mask is not None:
             scores = scores + additive_mask(mask, scores.dtype)[:, None]
@@ -136,21 +153,18 @@ class WindowAttention(nn.Module):
             dropped.to(v.dtype), v, "b n heads q k, b n heads k d -> b n heads q d"
         ), weights
 
-    def _sdpa(self, q, k, v, mask):
-        # PyTorch's kernels take 4 dimensions.  Without a mask all windows share one bias, so they
-        # can join the batch; with one, each window has its own bias + mask, so they join the heads.
-        # Nothing is copied per image.
-        bias = self.relative_position_bias().to(q.dtype)
-        if mask is None:
-            fold, bias = "(b n) heads t d", bias[None]
-        else:
-            fold, bias = "b (n heads) t d", bias + additive_mask(mask, q.dtype)[:, None]
-            bias = rearrange(bias, "n heads q k -> 1 (n heads) q k")
-        b, n = q.shape[:2]
-        q, k, v = (rearrange(one, f"b n heads t d -> {fold}") for one in (q, k, v))
+    def _sdpa(self, q, k, v, scale, mask):
+        # PyTorch's kernels take 4 dimensions, so the windows join the batch.  That moves no data,
+        # but bias + mask, which differ from window to window, are repeated for every image.
+        b = len(q)
+        added = self.relative_position_bias().to(q.dtype)[None]
+        if mask is not None:
+            added = added + additive_mask(mask, q.dtype)[:, None]
+            added = repeat(added, "n heads q k -> (b n) heads q k", b=b)
+        q, k, v = (rearrange(one, "b n heads t d -> (b n) heads t d") for one in (q, k, v))
         dropout = self.attention_dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale)
-        return rearrange(attended, f"{fold} -> b n heads t d", b=b, n=n)
+        attended = F.scaled_dot_product_attention(q, k, v, added, dropout, scale=scale)
+        return rearrange(attended, "(b n) heads t d -> b n heads t d", b=b)
 
     def _check(self, windows: Tensor, mask: Tensor | None) -> None:
         tokens, channels = self.window_size[0] * self.window_size[1], self.proj.in_features
@@ -165,3 +179,67 @@ class WindowAttention(nn.Module):
                 f"expected a mask of shape {(windows.shape[1], tokens, tokens)}, one matrix per "
                 f"window, got {tuple(mask.shape)}: take it from the WindowGrid that cut the windows"
             )
+
+
+class WindowAttentionV2(WindowAttention):
+    """Swin V2's window attention: cosine similarity, and a position bias made by a small network.
+
+    Scores are cosines of query and key times a learned scale per head of at most 100, so that they
+    cannot grow with the activations.  The bias is a function of the offset, log-spaced, and so is
+    defined for windows of any size: ``pretrained_window_size`` is the window that its network was
+    trained with, by default this module's own.
+    Source: Swin V2, sections 3.2 and 3.3.
+    """
+
+    def __init__(self, *args, pretrained_window_size: Size | None = None, **options):
+        self._pretrained_window_size = pretrained_window_size
+        super().__init__(*args, **options)
+        if self.qkv.bias is not None:  # V2 has no key bias: under cosine similarity it only harms
+            channels = self.qkv.in_features
+            self.qkv.bias = None
+            self.q_bias = nn.Parameter(torch.zeros(channels))
+            self.v_bias = nn.Parameter(torch.zeros(channels))
+        else:
+            self.q_bias = self.v_bias = None
+        self.logit_scale = nn.Parameter(torch.full((self.heads, 1, 1), math.log(10.0)))
+
+    def _make_position_bias(self) -> None:
+        pretrained = size_pair(
+            "pretrained_window_size", self._pretrained_window_size or self.window_size
+        )
+        coordinates = log_spaced_offsets(self.window_size, pretrained)
+        self.register_buffer("relative_coords_table", coordinates, persistent=False)
+        self.cpb_mlp = nn.Sequential(
+            nn.Linear(2, 512), nn.ReLU(inplace=True), nn.Linear(512, self.heads, bias=False)
+        )
+
+    def _position_bias_table(self):
+        return 16 * self.cpb_mlp(self.relative_coords_table).sigmoid()
+
+    def _qkv(self, windows):
+        if self.q_bias is None:
+            return super()._qkv(windows)
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        return linear(windows, self.qkv.weight, bias)
+
+    def _comparable(self, q, k):
+        scale = self.logit_scale.clamp(max=math.log(100.0)).exp().to(q.dtype)
+        return F.normalize(q, dim=-1) * scale, F.normalize(k, dim=-1), 1.0
+
+
+def log_spaced_offsets(window_size: Size, pretrained_window_size: Size) -> Float[Tensor, "o 2"]:
+    """Return the (row, column) offset of each row of the bias table, as the network is fed it.
+
+    The largest offset of the pretrained window counts as 8; then x becomes log2(1 + |x|) / 3, with
+    the sign of x, so that 0 stays 0 and 7 becomes 1.  Source: Swin V2, equation 4.
+    """
+    axes = []
+    for size, pretrained in zip(
+        size_pair("window_size", window_size),
+        size_pair("pretrained_window_size", pretrained_window_size),
+        strict=True,
+    ):
+        offset = torch.arange(1 - size, size, dtype=torch.float32) * 8 / max(pretrained - 1, 1)
+        axes.append(offset.sign() * (offset.abs() + 1).log2() / 3)
+    rows, columns = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack([rows.flatten(), columns.flatten()], dim=-1)

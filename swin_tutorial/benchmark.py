@@ -1,18 +1,25 @@
 """Side-by-side timings: every contender in one run, in turn, so that what slows one slows all."""
 
+import functools
+import importlib
 import json
 import platform
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from swin_tutorial.masks import shifted_window_mask
+from swin_tutorial.model import create_model
 from swin_tutorial.reference import brute_force_mask, nine_region_ids
+
+PEERS = ("timm", "torchvision", "transformers")
 
 
 def masks(json_file: Path | None = None, repeats: int = 30) -> dict:
@@ -53,6 +60,56 @@ def masks(json_file: Path | None = None, repeats: int = 30) -> dict:
     return result
 
 
+def model(json_file: Path | None = None, repeats: int = 9, compiled: bool = True) -> dict:
+    """Time the forward pass of Swin-T beside the public ones: 8 images of 224 pixels, fp32.
+
+    Peers that are not installed are left out by name.  "bare matrix products" is what the same
+    multiplications of matrices take alone, by PyTorch's ``mm`` into memory that is there already.
+    Prints a table of medians and returns it; ``json_file`` gets it too.  Raises AssertionError if
+    a compiled model and its original do not agree.
+    """
+    torch.manual_seed(0)
+    images = torch.randn(8, 3, 224, 224)
+    models = {"swin_tutorial": create_model("swin_tiny"), **_peers()}
+    models = {name: one.eval() for name, one in models.items()}
+    if compiled:
+        models |= {f"{name}, compiled": torch.compile(one) for name, one in models.items()}
+    contenders = {name: functools.partial(_scores, one, images) for name, one in models.items()}
+    contenders["bare matrix products"] = _bare_products(len(images))
+    with torch.inference_mode():
+        for name in models:
+            whole = contenders[name.removesuffix(", compiled")]()
+            assert torch.allclose(contenders[name](), whole, atol=1e-3), name
+        seconds = paired_medians(contenders, repeats)
+    floor = seconds["bare matrix products"]
+    result = {
+        "what": "Swin-T, forward, 8 images of 224 x 224 pixels, float32",
+        "repeats": repeats,
+        "seconds": {name: round(one, 4) for name, one in seconds.items()},
+        "times_the_bare_products": {name: round(one / floor, 2) for name, one in seconds.items()},
+        "faster_than_the_best_peer": {
+            kind: round(
+                min(
+                    one
+                    for name, one in seconds.items()
+                    if name.startswith(PEERS) and name.endswith(", compiled") == bool(kind)
+                )
+                / seconds["swin_tutorial" + kind],
+                2,
+            )
+            for kind in (("", ", compiled") if compiled else ("",))
+            if len(models) > 2
+        },
+        **machine(),
+    }
+    print(result["what"])
+    for name, one in seconds.items():
+        print(f"  {name:28} {one:7.3f} s  {one / floor:5.2f} x the bare products")
+    if json_file:
+        Path(json_file).write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
 def paired_medians(contenders: dict[str, Callable], repeats: int) -> dict[str, float]:
     """Return each contender's median time in seconds, measured in turn after one warm-up round."""
     times = {name: [] for name in contenders}
@@ -73,6 +130,67 @@ def machine() -> dict[str, str | int]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def import_peer(name: str) -> types.ModuleType:
+    """Import timm, torchvision or transformers; ImportError if it is not installed."""
+    # torchvision's compiled operators are missing beside a PyTorch from elsewhere, and its Swin
+    # needs none of them: an empty module in place of the one that registers them is enough.
+    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("stand_in"))
+    return importlib.import_module(name)
+
+
+def _peers() -> dict[str, nn.Module]:
+    """Build the public implementations that are installed; say which are not."""
+    builders = {
+        "timm": lambda library: library.create_model("swin_tiny_patch4_window7_224"),
+        "torchvision": lambda library: library.models.swin_t(),
+        "transformers": lambda library: _Logits(
+            library.SwinForImageClassification(library.SwinConfig(num_labels=1000))
+        ),
+    }
+    found = {}
+    for name in PEERS:
+        try:
+            found[name] = builders[name](import_peer(name))
+        except ImportError:
+            print(f"{name} is not installed and left out")
+    return found
+
+
+class _Logits(nn.Module):
+    """transformers' models return an object; the others return the scores."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).logits
+
+
+def _scores(one: nn.Module, images: Tensor) -> Tensor:
+    return one(images)
+
+
+def _bare_products(batch: int) -> Callable:
+    """Return a function that multiplies matrices of all shapes that occur in Swin-T's blocks."""
+    products = []
+    for channels, side, depth in zip(
+        (96, 192, 384, 768), (56, 28, 14, 7), (2, 2, 6, 2), strict=True
+    ):
+        tokens, windows = batch * side**2, batch * (side // 7) ** 2 * (channels // 32)
+        one, four = torch.randn(tokens, channels), torch.randn(tokens, 4 * channels)
+        q, weights = torch.randn(windows, 49, 32), torch.randn(windows, 49, 49)
+        pairs = [(one, torch.randn(channels, n * channels)) for n in (3, 1, 4)]
+        pairs += [(four, torch.randn(4 * channels, channels)), (q, q.mT), (weights, q)]
+        products += depth * [(a, b, torch.empty(*a.shape[:-1], b.shape[-1])) for a, b in pairs]
+
+    def run():
+        for a, b, out in products:
+            torch.matmul(a, b, out=out)
+
+    return run
 
 
 def _nine_slice_mask(height: int, width: int, window_size, shift_size) -> Tensor:

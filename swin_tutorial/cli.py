@@ -53,6 +53,19 @@ def masks(
     benchmark.masks(json_file)
 
 
+@bench.command()
+def model(
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file too.")
+    ] = None,
+    compiled: Annotated[bool, typer.Option(help="Time compiled models too.")] = True,
+) -> None:
+    """Time Swin-T beside timm's, torchvision's and transformers', where those are installed."""
+    from swin_tutorial import benchmark
+
+    benchmark.model(json_file, compiled=compiled)
+
+
 def lab_command(port: int, browser: bool) -> list[str]:
     """Return the command line that opens the first chapter in JupyterLab."""
     command = [

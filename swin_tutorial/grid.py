@@ -10,6 +10,7 @@ from swin_tutorial.masks import Padding, check_padding, shifted_window_mask
 from swin_tutorial.windows import (
     Size,
     cyclic_shift,
+    is_certain,
     map_size,
     pad_to_windows,
     padded_size,
@@ -91,15 +92,24 @@ class WindowGrid:
         """Glue windows, shift back and crop the padding: undoes ``partition``."""
         x = window_reverse(windows, self.window_size, *self.padded_size)
         x = reverse_cyclic_shift(x, self.used_shift)
-        return x[:, : self.height, : self.width]
+        padded_height, padded_width = self.padded_size
+        if is_certain(self.height <= padded_height) and is_certain(self.width <= padded_width):
+            return x[:, : self.height, : self.width]
+        # To a tracer these are symbols that it cannot compare, as a slice would have to.
+        x = x.index_select(1, torch.arange(self.height, device=x.device))
+        return x.index_select(2, torch.arange(self.width, device=x.device))
 
     def mask(self, device: torch.device | str | None = None) -> Bool[Tensor, "n t t"] | None:
         """Return the attention mask, True = may attend.
 
         None where nothing is forbidden, so that it costs nothing there.
         """
-        is_padded = self.padding == "mask" and self.padded_size != (self.height, self.width)
-        if self.used_shift == (0, 0) and not is_padded:
+        padded_height, padded_width = self.padded_size
+        divides = is_certain(padded_height == self.height) and is_certain(
+            padded_width == self.width
+        )
+        is_unshifted = all(is_certain(shift == 0) for shift in self.used_shift)
+        if is_unshifted and (divides or self.padding == "attend"):
             return None
         return shifted_window_mask(
             self.height, self.width, self.window_size, self.shift_size, self.padding, device

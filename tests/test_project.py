@@ -21,6 +21,7 @@ ORDER = [
     "masks",
     "grid",
     "reference",
+    "linear",
     "attention",
     "model",
     "checkpoints",

@@ -67,6 +67,12 @@ def test_a_map_that_divides_is_not_copied():
     assert pad_to_windows(x, (4, 3)) is x
 
 
+def test_a_map_shifted_by_zero_is_not_copied():
+    x = numbered_map(5, 7)
+    assert cyclic_shift(x, 0) is x
+    assert reverse_cyclic_shift(x, (0, 0)) is x
+
+
 @pytest.mark.parametrize(
     ("size", "window", "expected"),
     [((1, 1), 7, (7, 7)), ((14, 15), 7, (14, 21)), ((8, 13), (4, 5), (8, 15)), ((7, 6), 1, (7, 6))],
@@ -124,7 +130,11 @@ WINDOWS = torch.zeros(1, 6, 16, 2)
     [
         (lambda: window_partition(X, 0), ValueError, "window_size must be at least 1 .* got 0"),
         (lambda: window_partition(X, (4, -2)), ValueError, r"at least 1 .* got \(4, -2\)"),
-        (lambda: window_partition(X, 4.0), TypeError, r"window_size .* got 4.0: .*int\(\)"),
+        (
+            lambda: window_partition(X, 4.0),
+            TypeError,
+            r"window_size .* got 4.0: convert it with int\(\)$",
+        ),
         (lambda: window_partition(X, True), TypeError, "window_size .* got True"),
         (lambda: window_partition(X, (4, 4, 4)), ValueError, r"pair, got \(4, 4, 4\)"),
         (
@@ -136,11 +146,18 @@ WINDOWS = torch.zeros(1, 6, 16, 2)
         (lambda: window_partition(X, (4, 5)), ValueError, "does not divide into windows of 4x5"),
         (lambda: window_partition(X, (5, 4)), ValueError, "does not divide into windows of 5x4"),
         (lambda: window_partition([[1]], 1), TypeError, "x must be a torch.Tensor .* got list"),
-        (lambda: window_partition(X[:, :0], 4), ValueError, "the map's .* at least 1"),
-        (lambda: window_reverse(WINDOWS[0], 4, 8, 12), ValueError, "windows must .* got 3"),
+        (lambda: window_partition(X[:, :0], 4), ValueError, r"^the map's \(height, width\) must"),
+        (
+            lambda: window_reverse(WINDOWS[0], 4, 8, 12),
+            ValueError,
+            r"windows .* \(b n t c\), got 3",
+        ),
         (lambda: window_reverse(WINDOWS, 4, 8, 16), ValueError, "6 windows of 16 .* 8x16"),
         (lambda: window_reverse(WINDOWS, 4, 9, 12), ValueError, "map of 9x12"),
-        (lambda: window_reverse(WINDOWS, 4, 8, 13), ValueError, "map of 8x13 .* the padded height"),
+        # Three windows would cover these maps if the one and a half along an axis counted so.
+        (lambda: window_reverse(WINDOWS[:, :3], 4, 8, 6), ValueError, "3 windows .* map of 8x6"),
+        (lambda: window_reverse(WINDOWS[:, :3], 4, 6, 8), ValueError, "3 windows .* map of 6x8"),
+        (lambda: window_reverse(WINDOWS, 4, 8, 13), ValueError, "map of 8x13 .*: pass the padded"),
         (lambda: window_reverse(WINDOWS, (4, 3), 8, 12), ValueError, r"window_size \(4, 3\)"),
         (lambda: window_reverse(WINDOWS, 0, 8, 12), ValueError, "window_size must be at least 1"),
         (
@@ -166,7 +183,7 @@ WINDOWS = torch.zeros(1, 6, 16, 2)
         (
             lambda: window_and_shift((2, 4), (2, 1)),
             ValueError,
-            "use 0 for W-MSA and window_size //",
+            "axis: use 0 for W-MSA and window_size // 2 for SW-MSA$",
         ),
         (lambda: window_and_shift(4, -1), ValueError, "shift_size must be at least 0"),
         (lambda: window_and_shift(0, 0), ValueError, "window_size must be at least 1"),

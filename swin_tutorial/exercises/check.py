@@ -1,5 +1,6 @@
 """Judge a prediction or an attempt, and say it in a sentence."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,8 @@ def _same(got: Any, expected: Any) -> bool:
             and _kind(got) == _kind(expected)
             and torch.allclose(got.double(), expected.double(), rtol=1e-5, atol=1e-6)
         )
+    if isinstance(expected, float):
+        return isinstance(got, float) and math.isclose(got, expected, rel_tol=1e-9)
     return type(got) is type(expected) and got == expected
 
 

@@ -3,10 +3,13 @@
 Where the package has the function that is asked for, that function is the solution.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from swin_tutorial.attention import relative_position_index
@@ -72,6 +75,15 @@ def _sliding_window_mask(height: int, width: int, radius: int) -> Tensor:
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([row.flatten(), column.flatten()])
     return ((place[:, :, None] - place[:, None, :]).abs() <= radius).all(0)
+
+
+def _tokens_in_stage(height: int, width: int, stage: int) -> int:
+    pixels = 4 * 2**stage  # rounding up step by step is rounding up once
+    return -(-height // pixels) * -(-width // pixels)
+
+
+def _split_four(x: Tensor) -> Tensor:
+    return rearrange(x, "b h w (column row c) -> b (h row) (w column) c", row=2, column=2)
 
 
 _SHIFTED = shifted_window_mask(6, 9, 3, 1)
@@ -147,5 +159,31 @@ EXERCISES = {
         5,
         lambda lengths, tokens: look_ahead_mask(tokens) & padding_mask(lengths, tokens),
         [(torch.tensor([3, 5, 1]), 5), (torch.tensor([0, 4]), 4)],
+    ),
+    "tokens_in_stage": Exercise(
+        6, _tokens_in_stage, [(224, 224, 0), (224, 224, 3), (45, 30, 1), (300, 180, 3)]
+    ),
+    "split_four": Exercise(
+        6,
+        _split_four,
+        [
+            (_numbered_map(2, 3).repeat(1, 1, 1, 4).cumsum(-1),),
+            (_numbered_map(1, 4)[..., :1].repeat(1, 1, 1, 8).cumsum(-1),),
+        ],
+    ),
+    "log_spaced": Exercise(
+        11,
+        lambda offset, pretrained_window: math.copysign(
+            math.log2(1 + 8 * abs(offset) / (pretrained_window - 1)) / 3, offset
+        ),
+        [(0, 8), (7, 8), (-3, 8), (15, 8), (-11, 12)],
+    ),
+    "cosine_scores": Exercise(
+        11,
+        lambda q, k, scale: scale * F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).T,
+        [
+            (_random(5, 4), 3 * _random(5, 6)[:, :4], 10.0),
+            (_random(3, 8), _random(3, 9)[:, :8], 1.0),
+        ],
     ),
 }

@@ -38,12 +38,16 @@ def complaints_about(path: Path) -> list[str]:
 
 
 def misnumbered(names: list[str]) -> list[str]:
-    """Complain unless the notebooks are ``NN_words.ipynb``, numbered from 00 without a gap."""
+    """Complain unless the notebooks are ``NN_words.ipynb``, from 00, each number once.
+
+    Gaps are allowed: a chapter's number is its place in the plan, and some are still to be written.
+    """
     numbers = [match[1] if (match := NAME.fullmatch(name)) else name for name in sorted(names)]
-    expected = [f"{number:02d}" for number in range(len(names))]
     if not names:
         return ["there are no notebooks"]
-    return [] if numbers == expected else [f"notebooks are numbered {numbers}, not {expected}"]
+    complaints = [f"{number} is no chapter number" for number in numbers if not number.isdigit()]
+    complaints += [f"{number} stands twice" for number in set(numbers) if numbers.count(number) > 1]
+    return complaints if numbers[0] == "00" else [*complaints, "the first chapter is not 00"]
 
 
 def unexecuted(notebook: NotebookNode) -> list[str]:

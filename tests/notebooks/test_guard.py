@@ -18,7 +18,7 @@ from normalise import NOTEBOOKS, as_text, normalise
 
 # How many cells of a notebook nbval may not compare strictly.  Each gives its reason in its first
 # comment; one more is a decision to take here.
-NOT_COMPARED: dict[str, int] = {}
+NOT_COMPARED: dict[str, int] = {"06_from_block_to_model.ipynb": 1}
 
 STORED = sorted(NOTEBOOKS.glob("*.ipynb"))
 ALT = "A cat, cut into 4 by 4 windows"
@@ -142,7 +142,6 @@ def test_refuses_what_is_not_normal():
     [
         [],
         ["01_b.ipynb"],
-        ["00_a.ipynb", "02_b.ipynb"],
         ["00_a.ipynb", "00_b.ipynb"],
         ["00_a.ipynb", "b.ipynb"],
         ["00_a.ipynb", "01.ipynb"],
@@ -152,8 +151,9 @@ def test_refuses_wrong_numbers(names):
     assert len(misnumbered(names)) == 1
 
 
-def test_accepts_right_numbers_in_any_order():
+def test_accepts_right_numbers_in_any_order_and_with_gaps():
     assert misnumbered(["01_cut_up.ipynb", "00_start_here.ipynb"]) == []
+    assert misnumbered(["00_start_here.ipynb", "02_roll.ipynb"]) == []
 
 
 def test_a_whole_file_is_checked(tmp_path):

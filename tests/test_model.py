@@ -1,0 +1,273 @@
+"""The model: any size in any order, the same from every backend, features, maps, and options."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from swin_tutorial import model as models
+from swin_tutorial.attention import WindowAttentionV2, log_spaced_offsets
+from swin_tutorial.grid import WindowGrid
+from swin_tutorial.model import PRESETS, PatchMerging, SwinConfig, SwinTransformer, create_model
+from swin_tutorial.reference import attend_window_by_window
+
+SMALL = SwinConfig(channels=8, depths=(2, 2), heads=(1, 2), window_size=4, num_classes=5)
+VERSIONS = [SMALL, dataclasses.replace(SMALL, version=2)]
+SIZES = [(64, 64), (45, 30), (36, 100), (5, 3), (1, 1)]
+
+
+def make(config, **overrides):
+    """A model in double precision in which no parameter is 0 or 1."""
+    torch.manual_seed(0)
+    model = SwinTransformer(dataclasses.replace(config, **overrides)).double().eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, mean=0.1, std=0.3)
+    return model
+
+
+def images(*size, batch=2):
+    return torch.randn(
+        batch, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+def test_any_size_in_any_order_gives_the_same(config):
+    model = make(config)
+    with torch.no_grad():
+        first = {size: model(images(*size)) for size in SIZES}
+        for size in reversed(SIZES):
+            assert torch.equal(model(images(*size)), first[size])
+            assert torch.equal(make(config)(images(*size)), first[size])
+            assert first[size].shape == (2, 5)
+            assert first[size].isfinite().all()
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+@pytest.mark.parametrize("padding", ["mask", "attend"])
+def test_backends_agree_in_output_and_gradient(config, padding):
+    results = []
+    for backend in ("eager", "sdpa"):
+        model = make(config, backend=backend, padding=padding)
+        one = images(45, 30).requires_grad_()
+        out = model(one)
+        out.square().sum().backward()
+        gradients = {name: value.grad for name, value in model.named_parameters()}
+        results.append((out, one.grad, gradients))
+    for eager, sdpa in zip(*results, strict=True):
+        torch.testing.assert_close(sdpa, eager, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+def test_images_of_a_batch_do_not_see_each_other(config):
+    model, one = make(config), images(45, 30, batch=3)
+    with torch.no_grad():
+        alone = torch.cat([model(image[None]) for image in one])
+        torch.testing.assert_close(model(one), alone)
+
+
+def test_padding_that_is_masked_does_not_change_what_real_tokens_give():
+    """A block on a map that does not divide equals attention in every true window, cut out."""
+    block = make(SMALL).layers[0].blocks[1]
+    x = torch.randn(1, 7, 10, 8, dtype=torch.float64)
+    expected = attend_window_by_window(x, block.attn, (4, 4), (2, 2))
+    torch.testing.assert_close(block.attend(x), expected)
+    attending = make(SMALL, padding="attend").layers[0].blocks[1]
+    assert not torch.allclose(attending.attend(x), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+def test_norms_stand_before_the_branches_in_v1_and_after_them_in_v2(config):
+    block = make(config).layers[0].blocks[0]
+    x = torch.randn(1, 8, 8, 8, dtype=torch.float64)
+    grid = WindowGrid(8, 8, 4)
+
+    def attend(x):
+        return grid.merge(block.attn(grid.partition(x)))
+
+    if config.version == 1:
+        expected = x + attend(block.norm1(x))
+        expected = expected + block.mlp(block.norm2(expected))
+    else:
+        expected = x + block.norm1(attend(x))
+        expected = expected + block.norm2(block.mlp(expected))
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_features_are_a_pyramid_and_cost_no_attention_maps():
+    model = make(SMALL)
+    maps = model.features(images(45, 30))
+    assert [tuple(one.shape) for one in maps] == [(2, 12, 8, 8), (2, 6, 4, 16)]
+    torch.testing.assert_close(model.forward_features(images(45, 30)), model.norm(maps[-1]))
+    expected = model.head(model.norm(maps[-1]).mean((1, 2)))
+    torch.testing.assert_close(model(images(45, 30)), expected)
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+def test_attention_maps_of_chosen_blocks(config):
+    model = make(config)
+    found = model.attention_maps(images(45, 30), blocks=[(0, 1), (1, 0)])
+    assert {block: tuple(one.shape) for block, one in found.items()} == {
+        (0, 1): (2, 6, 1, 16, 16),
+        (1, 0): (2, 2, 2, 16, 16),
+    }
+    mask = WindowGrid(12, 8, 4, 2).mask()
+    weights = found[0, 1]
+    assert (weights[~mask[None, :, None].expand_as(weights)] == 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+    with pytest.raises(ValueError, match=r"no block \[\(0, 2\)\]: depths are \(2, 2\)"):
+        model.attention_maps(images(45, 30), blocks=[(0, 2)])
+
+
+def test_attention_maps_are_those_that_the_block_uses():
+    model = make(dataclasses.replace(SMALL, version=2))
+    x = model.patch_embed(images(45, 30))
+    block = model.layers[0].blocks[0]
+    weights = model.attention_maps(images(45, 30), [(0, 0)])[0, 0]
+    grid = block.grid(x)
+    value = block.attn._qkv(grid.partition(x)).chunk(3, dim=-1)[2]
+    out = grid.merge(block.attn.proj(weights[:, :, 0] @ value))
+    torch.testing.assert_close(out, block.attend(x))
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    gradients = []
+    for checkpointing in (False, True):
+        model = make(SMALL, gradient_checkpointing=checkpointing, stochastic_depth=0.0).train()
+        model(images(45, 30)).square().sum().backward()
+        gradients.append({name: value.grad for name, value in model.named_parameters()})
+    torch.testing.assert_close(*gradients)
+
+
+def test_stochastic_depth_leaves_out_whole_branches_and_keeps_the_mean():
+    block = make(SMALL).layers[1].blocks[1]
+    block.stochastic_depth = 0.25
+    branch = torch.ones(4000, 2, 2, 3)
+    assert torch.equal(block._drop(branch), branch)
+    block.train()
+    torch.manual_seed(0)
+    dropped = block._drop(branch)
+    per_image = dropped.flatten(1)
+    assert (per_image == per_image[:, :1]).all()
+    assert sorted(set(per_image[:, 0].tolist())) == pytest.approx([0.0, 1 / 0.75])
+    assert dropped.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_stochastic_depth_grows_from_none_to_the_one_asked_for():
+    rates = [block.stochastic_depth for block in make(SMALL, stochastic_depth=0.3).all_blocks()]
+    assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_dropout_acts_while_training_only():
+    model = make(SMALL, dropout=0.5, attention_dropout=0.5, stochastic_depth=0.0)
+    assert torch.equal(model(images(16, 16)), model(images(16, 16)))
+    model.train()
+    assert not torch.equal(model(images(16, 16)), model(images(16, 16)))
+
+
+def test_patch_merging_joins_the_four_tokens_column_before_row():
+    merging = PatchMerging(1, norm_last=False)
+    merging.norm = torch.nn.Identity()
+    torch.nn.init.eye_(merging.reduction.weight)
+    merging.reduction = torch.nn.Linear(4, 4, bias=False)
+    torch.nn.init.eye_(merging.reduction.weight)
+    x = torch.arange(1.0, 16.0).view(1, 3, 5, 1)
+    joined = merging(x)
+    assert joined.shape == (1, 2, 3, 4)
+    assert joined[0, 0, 1].tolist() == [3, 8, 4, 9]
+    assert joined[0, 1, 2].tolist() == [15, 0, 0, 0]
+
+
+def test_an_image_that_does_not_divide_into_patches_loses_no_pixel():
+    model = make(SMALL)
+    one = images(5, 6).requires_grad_()
+    model.patch_embed(one).square().sum().backward()
+    assert model.patch_embed(one).shape[1:3] == (2, 2)
+    assert (one.grad != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("swin_tiny", 28_288_354),
+        ("swin_small", 49_606_258),
+        ("swin_base", 87_768_224),
+        ("swin_large", 196_532_476),
+        ("swin_base_384", 87_903_584),
+        ("swin_v2_tiny", 28_347_154),
+    ],
+)
+def test_parameters_of_the_published_models(name, millions):
+    with torch.device("meta"):
+        model = create_model(name)
+    assert sum(one.numel() for one in model.parameters()) == millions
+
+
+def test_every_preset_is_a_model_and_has_a_function_if_it_is_a_main_one():
+    assert len(PRESETS) == 16
+    for name, config in PRESETS.items():
+        with torch.device("meta"):
+            model = create_model(name)
+        assert model.config == config
+        if "window16" not in name and "384" not in name:
+            with torch.device("meta"):
+                assert getattr(models, name)(num_classes=3).config.num_classes == 3
+
+
+def test_any_field_can_be_overridden():
+    model = create_model(
+        "swin_tiny", num_classes=0, channels=16, heads=(1, 2, 4, 8), padding="attend"
+    )
+    assert model(torch.randn(1, 3, 32, 32)).shape == (1, 128)
+    assert model.layers[0].blocks[0].grid(torch.zeros(1, 8, 8, 16)).padding == "attend"
+
+
+def test_v2_scores_are_cosines_times_at_most_one_hundred():
+    attention = WindowAttentionV2(8, 4, 2)
+    q, k = torch.randn(2, 1, 1, 2, 16, 4) * 1000
+    attention.logit_scale.data.fill_(50.0)
+    q, k, scale = attention._comparable(q, k)
+    scores = scale * q @ k.transpose(-1, -2)
+    assert scores.abs().max() <= 100 + 1e-3
+    assert scores.abs().max() > 50
+
+
+def test_v2_offsets_are_log_spaced_and_relative_to_the_pretrained_window():
+    offsets = log_spaced_offsets(3, 3)
+    assert offsets.shape == (25, 2)
+    assert offsets[12].tolist() == [0.0, 0.0]
+    assert offsets[0].tolist() == pytest.approx([-torch.log2(torch.tensor(9.0)).item() / 3] * 2)
+    assert offsets[1].tolist() == pytest.approx(
+        [-1.0566416, -torch.log2(torch.tensor(5.0)).item() / 3]
+    )
+    wider = log_spaced_offsets((5, 3), 3)
+    assert torch.equal(wider.view(9, 5, 2)[2:7], offsets.view(5, 5, 2))
+
+
+def test_v2_bias_lies_between_0_and_16():
+    bias = make(VERSIONS[1]).layers[0].blocks[0].attn.relative_position_bias()
+    assert ((bias > 0) & (bias < 16)).all()
+    assert bias.unique().numel() > 20
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: SwinConfig(version=3), ValueError, "version must be 1 or 2, got 3"),
+        (lambda: SwinConfig(depths=(2, 2)), ValueError, "one entry per stage"),
+        (lambda: SwinConfig(window_size=(7, 7)), ValueError, r"window_size \(7, 7\) must be one"),
+        (lambda: SwinConfig(pretrained_window_size=8), ValueError, "belongs to version 2"),
+        (lambda: SwinConfig(stochastic_depth=1.0), ValueError, r"stochastic_depth .* \[0, 1\)"),
+        (lambda: SwinConfig(padding="zero"), ValueError, "padding must be"),
+        (lambda: SwinConfig(backend="fast"), ValueError, "backend must be one of"),
+        (lambda: create_model("swin_huge"), ValueError, "no model 'swin_huge': .* swin_tiny"),
+        (lambda: create_model("swin_tiny", colour=3), TypeError, r"no field \['colour'\]"),
+        (lambda: make(SMALL)(torch.zeros(3, 8, 8)), ValueError, r"\(3, 8, 8\): .* images\[None\]"),
+        (lambda: make(SMALL)(torch.zeros(1, 1, 8, 8)), ValueError, r"\(b, 3, height, width\)"),
+        (lambda: SwinTransformer(SwinConfig(channels=10)), ValueError, "channels=10 .* heads=3"),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
