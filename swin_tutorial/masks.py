@@ -13,16 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from swin_tutorial.windows import (
-    Size,
-    is_certain,
-    padded_size,
-    rolled_positions,
-    size_pair,
-    used_shift,
-    window_and_shift,
-    window_partition,
-)
+from swin_tutorial.windows import Size, padded_size, size_pair, used_shift, window_and_shift
 
 Padding = Literal["mask", "attend"]
 
@@ -51,18 +42,19 @@ def region_ids(
     # Where each row and column of the rolled map stood before the roll, and the un-rolled window it
     # stood in.  The windows' edges are at shift, shift + window, ...: adding -shift mod window
     # moves them to whole multiples.
-    y = rolled_positions(padded_height, -shift_rows, device)
-    x = rolled_positions(padded_width, -shift_columns, device)
+    y = (torch.arange(padded_height, device=device, dtype=torch.int32) + shift_rows) % padded_height
+    x = (
+        torch.arange(padded_width, device=device, dtype=torch.int32) + shift_columns
+    ) % padded_width
     window_row = (y + -shift_rows % window_height) // window_height
     window_column = (x + -shift_columns % window_width) // window_width
 
     # A shifted axis has one window more than the rolled map shows: the roll joins its first and
     # last into one.
-    rows = padded_height // window_height + torch.sym_min(shift_rows, 1)
-    columns = padded_width // window_width + torch.sym_min(shift_columns, 1)
+    rows = padded_height // window_height + (shift_rows > 0)
+    columns = padded_width // window_width + (shift_columns > 0)
     ids = window_row[:, None] * columns + window_column[None, :]
-    divides = is_certain(padded_height == height) and is_certain(padded_width == width)
-    if padding == "mask" and not divides:
+    if padding == "mask" and (padded_height, padded_width) != (height, width):
         is_padding = (y >= height)[:, None] | (x >= width)[None, :]
         ids = ids.masked_fill(is_padding, rows * columns)
     return ids
@@ -84,10 +76,6 @@ def shifted_window_mask(
     """
     (window_height, window_width), _ = window_and_shift(window_size, shift_size)
     ids = region_ids(height, width, window_size, shift_size, padding, device)
-    if torch.compiler.is_compiling():
-        # A compiler fuses this comparison into what uses the mask, whatever the size.
-        ids = window_partition(ids[None, :, :, None], window_size)[0, :, :, 0]
-        return ids[:, :, None] == ids[:, None, :]
     ids = rearrange(
         ids, "(rows wh) (cols ww) -> rows cols (wh ww)", wh=window_height, ww=window_width
     )

@@ -9,7 +9,7 @@ tokens.
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Int, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 Size = int | tuple[int, int] | list[int]
@@ -30,10 +30,9 @@ def window_partition(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[
             f"a map of {height}x{width} tokens does not divide into windows of "
             f"{window_height}x{window_width}: call pad_to_windows(x, window_size) first"
         )
-    tiles = rearrange(
-        x, "b (rows wh) (cols ww) c -> b rows cols wh ww c", wh=window_height, ww=window_width
+    return rearrange(
+        x, "b (rows wh) (cols ww) c -> b (rows cols) (wh ww) c", wh=window_height, ww=window_width
     )
-    return rearrange(_in_order(tiles), "b rows cols wh ww c -> b (rows cols) (wh ww) c")
 
 
 def window_reverse(
@@ -55,14 +54,13 @@ def window_reverse(
             f"{height}x{width} with window_size {(window_height, window_width)}: "
             "pass the padded height and width of the map that was cut"
         )
-    tiles = rearrange(
+    return rearrange(
         windows,
-        "b (rows cols) (wh ww) c -> b rows wh cols ww c",
+        "b (rows cols) (wh ww) c -> b (rows wh) (cols ww) c",
         rows=rows,
         wh=window_height,
         ww=window_width,
     )
-    return rearrange(_in_order(tiles), "b rows wh cols ww c -> b (rows wh) (cols ww) c")
 
 
 def pad_to_windows(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Tensor, "b hp wp c"]:
@@ -73,7 +71,7 @@ def pad_to_windows(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Te
     """
     height, width = map_size(x)
     padded_height, padded_width = padded_size(height, width, window_size)
-    if is_certain(padded_height == height) and is_certain(padded_width == width):
+    if (padded_height, padded_width) == (height, width):
         return x
     return F.pad(x, (0, 0, 0, padded_width - width, 0, padded_height - height))
 
@@ -98,18 +96,6 @@ def reverse_cyclic_shift(
     return _roll(x, shift_rows, shift_columns)
 
 
-def rolled_positions(
-    size: int, roll: int, device: torch.device | str | None = None
-) -> Int[Tensor, "size"]:
-    """Return where each token of an axis stood before it was rolled by ``roll``, |roll| < size.
-
-    It is (i - roll) mod size, without ``%``, which ONNX lacks for a size that is a symbol.
-    """
-    position = torch.arange(size, device=device, dtype=torch.int32) - roll
-    position = torch.where(position >= size, position - size, position)
-    return torch.where(position < 0, position + size, position)
-
-
 # --- sizes ---
 
 
@@ -117,9 +103,7 @@ def padded_size(height: int, width: int, window_size: Size) -> tuple[int, int]:
     """Return the (height, width) of the smallest map of whole windows that holds the given one."""
     height, width = size_pair("(height, width)", (height, width))
     window_height, window_width = size_pair("window_size", window_size)
-    rows = (height + window_height - 1) // window_height
-    columns = (width + window_width - 1) // window_width
-    return rows * window_height, columns * window_width
+    return height + -height % window_height, width + -width % window_width
 
 
 def used_shift(height: int, width: int, window_size: Size, shift_size: Size) -> tuple[int, int]:
@@ -131,10 +115,7 @@ def used_shift(height: int, width: int, window_size: Size, shift_size: Size) -> 
     """
     padded = padded_size(height, width, window_size)
     window, shift = window_and_shift(window_size, shift_size)
-    # Padding leaves p - m = 0 where one window spans the axis, and more than the shift elsewhere.
-    return tuple(
-        torch.sym_min(s, p - m) if s else 0 for p, m, s in zip(padded, window, shift, strict=True)
-    )
+    return tuple(s if p > m else 0 for p, m, s in zip(padded, window, shift, strict=True))
 
 
 def size_pair(name: str, size: Size, minimum: int = 1) -> tuple[int, int]:
@@ -173,20 +154,6 @@ def window_and_shift(
     return window, shift
 
 
-def is_certain(condition: bool | torch.SymBool) -> bool:
-    """Return whether a condition on sizes holds.
-
-    A size that torch.compile or torch.export traces as dynamic is a symbol; then the condition must
-    hold for every value of it.  Asking this instead of ``if condition`` keeps one graph for all
-    sizes, where ``if`` would bind the graph to the sizes that answer as the traced one does.
-    """
-    if torch.compiler.is_compiling():
-        from torch.fx.experimental.symbolic_shapes import statically_known_true
-
-        return statically_known_true(condition)
-    return condition
-
-
 def map_size(x: Shaped[Tensor, "b h w c"]) -> tuple[int, int]:
     """Return the (height, width) of a feature map; TypeError or ValueError if it is not one."""
     _require_dimensions("x", x, "b h w c")
@@ -205,22 +172,8 @@ def _require_dimensions(name: str, x: Tensor, dimensions: str) -> None:
         )
 
 
-def _in_order(tiles: Tensor) -> Tensor:
-    """Return a copy that lies in memory in the order of its axes, so that they can be joined.
-
-    Joining would copy by itself, save for a single column of windows; asking for the copy keeps a
-    traced graph from depending on that.
-    """
-    return tiles.clone(memory_format=torch.contiguous_format)
-
-
 def _roll(x: Tensor, rows: int, columns: int) -> Tensor:
-    if is_certain(rows == 0) and is_certain(columns == 0):
-        return x
-    if torch.compiler.is_exporting():  # ONNX knows no roll by a symbol
-        x = x.index_select(1, rolled_positions(x.shape[1], rows, x.device))
-        return x.index_select(2, rolled_positions(x.shape[2], columns, x.device))
-    return torch.roll(x, shifts=(rows, columns), dims=(1, 2))
+    return torch.roll(x, shifts=(rows, columns), dims=(1, 2)) if rows or columns else x
 
 
 def _shift_within(x: Tensor, shift_size: Size) -> tuple[int, int]:

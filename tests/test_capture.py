@@ -1,0 +1,91 @@
+"""torch.compile, torch.export and ONNX take the whole model at a given size, without a break."""
+
+import importlib
+import sys
+
+import pytest
+import torch
+
+
+def is_ours(module_name):
+    return module_name.split(".")[0] == "swin_tutorial"
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Import ``swin_tutorial.model`` as a reader does: no tracer can follow conftest's checks."""
+    finders = list(sys.meta_path)
+    checked = {name: module for name, module in sys.modules.items() if is_ours(name)}
+    sys.meta_path[:] = [one for one in finders if not type(one).__module__.startswith("jaxtyping")]
+    for name in checked:
+        del sys.modules[name]
+    yield importlib.import_module("swin_tutorial.model")
+    for name in filter(is_ours, list(sys.modules)):
+        del sys.modules[name]
+    sys.modules.update(checked)
+    sys.meta_path[:] = finders
+
+
+@pytest.fixture
+def make(models):
+    """Make a small model in which no parameter is 0 or 1, with nothing compiled before."""
+    torch.compiler.reset()
+
+    def make(version=1, padding="mask", depths=(2, 2), heads=(1, 2)):
+        torch.manual_seed(0)
+        fields = {"channels": 8, "depths": depths, "heads": heads, "window_size": 4}
+        config = models.SwinConfig(version, padding=padding, num_classes=5, **fields)
+        model = models.SwinTransformer(config).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, mean=0.1, std=0.2)
+        return model
+
+    return make
+
+
+def images(height, width):
+    return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def output_and_gradients(model, run, one):
+    model.zero_grad()
+    one = one.clone().requires_grad_()
+    out = run(one)
+    out.square().sum().backward()
+    return [out, one.grad, *(parameter.grad.clone() for parameter in model.parameters())]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("padding", ["mask", "attend"])
+@pytest.mark.parametrize("size", [(64, 64), (45, 100)])
+def test_one_graph_forward_and_backward(make, version, padding, size):
+    model = make(version, padding)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=False)
+    found = output_and_gradients(model, compiled, images(*size))
+    expected = output_and_gradients(model, model, images(*size))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_inductor_compiles_a_shifted_block_on_a_padded_map(make):
+    model = make(depths=(2,), heads=(1,))
+    compiled = torch.compile(model, fullgraph=True, dynamic=False)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            compiled(images(45, 30)), model(images(45, 30)), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_export_and_onnx(make, version, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model, one = make(version, "mask"), images(45, 30)
+    with torch.no_grad():
+        expected = model(one)
+        exported = torch.export.export(model, (one,))
+        torch.testing.assert_close(exported.module()(one), expected)
+        file = tmp_path / "swin.onnx"
+        torch.onnx.export(exported, (one,), dynamo=True, verbose=False).save(str(file))
+    session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: one.numpy()})
+    assert (torch.from_numpy(found) - expected).abs().max() <= 1e-4
