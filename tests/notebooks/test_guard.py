@@ -115,7 +115,7 @@ def test_refuses_a_cell_beyond_the_screen():
 
 
 @pytest.mark.parametrize(
-    "path", ["/work/main/x", "/tmp/a.png", "/home/me/x", "/root/x", "/Users/me"]
+    "path", ["/work/project/x", "/tmp/a.png", "/home/me/x", "/root/x", "/Users/me"]
 )
 @pytest.mark.parametrize("before", ["", " ", '"', "=", "("])
 def test_refuses_an_absolute_path(before, path):
