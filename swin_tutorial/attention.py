@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, rearrange, repeat
+from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -160,7 +160,7 @@ class WindowAttention(nn.Module):
         added = self.relative_position_bias().to(q.dtype)[None]
         if mask is not None:
             added = added + additive_mask(mask, q.dtype)[:, None]
-            added = repeat(added, "n heads q k -> (b n) heads q k", b=b)
+            added = added.repeat(b, 1, 1, 1)
         q, k, v = (rearrange(one, "b n heads t d -> (b n) heads t d") for one in (q, k, v))
         dropout = self.attention_dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, added, dropout, scale=scale)

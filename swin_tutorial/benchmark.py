@@ -1,5 +1,6 @@
 """Side-by-side timings: every contender in one run, in turn, so that what slows one slows all."""
 
+import contextlib
 import functools
 import importlib
 import json
@@ -8,7 +9,7 @@ import statistics
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ PEERS = ("timm", "torchvision", "transformers")
 
 
 def masks(json_file: Path | None = None, repeats: int = 30) -> dict:
-    """Time three ways to build the shifted-window mask of 256 x 256 tokens, window 8, shift 4.
+    """Time three ways to build the mask of 256 x 256 tokens, window 8, shift 4, in one thread.
 
     Prints a table of medians and their ratios and returns it; ``json_file`` gets it too.  Raises
     AssertionError if the contenders do not agree.
@@ -41,7 +42,9 @@ def masks(json_file: Path | None = None, repeats: int = 30) -> dict:
     small = (16, 24, window, shift)
     assert torch.equal(shifted_window_mask(*small), brute_force_mask(*small))
 
-    seconds = paired_medians(contenders, repeats)
+    with one_thread():
+        seconds = paired_medians(contenders, repeats)
+        on = machine()
     result = {
         "what": f"shifted-window mask, {height}x{width} tokens, window {window}, shift {shift}",
         "repeats": repeats,
@@ -50,7 +53,7 @@ def masks(json_file: Path | None = None, repeats: int = 30) -> dict:
         "times_slower": {
             name: round(one / seconds["swin_tutorial"], 1) for name, one in seconds.items()
         },
-        **machine(),
+        **on,
     }
     print(result["what"])
     for name, slower in result["times_slower"].items():
@@ -103,15 +106,34 @@ def model(json_file: Path | None = None, repeats: int = 9, compiled: bool = True
 
 
 def paired_medians(contenders: dict[str, Callable], repeats: int) -> dict[str, float]:
-    """Return each contender's median time in seconds, measured in turn after one warm-up round."""
+    """Return each contender's median time in seconds, measured in turn.
+
+    Each turn begins with a call that is not timed, so that nobody pays for the memory and caches
+    that the one before has used up.
+    """
     times = {name: [] for name in contenders}
-    for round_number in range(repeats + 1):
+    for _ in range(repeats):
         for name, run in contenders.items():
+            run()
             start = time.perf_counter()
             run()
-            if round_number:
-                times[name].append(time.perf_counter() - start)
+            times[name].append(time.perf_counter() - start)
     return {name: statistics.median(one) for name, one in times.items()}
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread.
+
+    Where work is this short, threads that wait for each other on a busy machine can take a hundred
+    times as long as the work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def machine() -> dict[str, str | int]:

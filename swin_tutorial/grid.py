@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from swin_tutorial.masks import Padding, check_padding, region_ids, shifted_window_mask
+from swin_tutorial.masks import Padding, check_padding, shifted_window_mask
 from swin_tutorial.windows import (
     Size,
     cyclic_shift,
+    is_certain,
+    is_symbol,
     map_size,
     pad_to_windows,
     padded_size,
@@ -92,6 +93,10 @@ class WindowGrid:
         """Glue windows, shift back and crop the padding: undoes ``partition``."""
         x = window_reverse(windows, self.window_size, *self.padded_size)
         x = reverse_cyclic_shift(x, self.used_shift)
+        if is_symbol(self.height) or is_symbol(self.width):
+            # A slice would have to know whether there is anything to crop.
+            x = x.index_select(1, torch.arange(self.height, device=x.device))
+            return x.index_select(2, torch.arange(self.width, device=x.device))
         return x[:, : self.height, : self.width]
 
     def mask(self, device: torch.device | str | None = None) -> Bool[Tensor, "n t t"] | None:
@@ -99,12 +104,13 @@ class WindowGrid:
 
         None where nothing is forbidden, so that it costs nothing there.
         """
-        is_padded = self.padding == "mask" and self.padded_size != (self.height, self.width)
-        if self.used_shift == (0, 0) and not is_padded:
+        padded_height, padded_width = self.padded_size
+        divides = is_certain(padded_height == self.height) and is_certain(
+            padded_width == self.width
+        )
+        is_unshifted = all(is_certain(shift == 0) for shift in self.used_shift)
+        if is_unshifted and (divides or self.padding == "attend"):
             return None
-        geometry = self.height, self.width, self.window_size, self.shift_size, self.padding, device
-        if torch.compiler.is_compiling():
-            # The same mask, without the writes into slices that inductor makes faulty C++ of.
-            ids = window_partition(region_ids(*geometry)[None, :, :, None], self.window_size)
-            return rearrange(ids, "1 n q 1 -> n q 1") == rearrange(ids, "1 n k 1 -> n 1 k")
-        return shifted_window_mask(*geometry)
+        return shifted_window_mask(
+            self.height, self.width, self.window_size, self.shift_size, self.padding, device
+        )

@@ -13,7 +13,15 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from swin_tutorial.windows import Size, padded_size, size_pair, used_shift, window_and_shift
+from swin_tutorial.windows import (
+    Size,
+    before_roll,
+    is_certain,
+    padded_size,
+    size_pair,
+    used_shift,
+    window_and_shift,
+)
 
 Padding = Literal["mask", "attend"]
 
@@ -34,30 +42,10 @@ def region_ids(
     is labelled like any token.
     Raises ValueError unless 0 <= shift < window on each axis.  Source: Swin, section 3.2, figure 4.
     """
-    check_padding(padding)
-    (window_height, window_width), _ = window_and_shift(window_size, shift_size)
-    shift_rows, shift_columns = used_shift(height, width, window_size, shift_size)
     padded_height, padded_width = padded_size(height, width, window_size)
-
-    # Where each row and column of the rolled map stood before the roll, and the un-rolled window it
-    # stood in.  The windows' edges are at shift, shift + window, ...: adding -shift mod window
-    # moves them to whole multiples.
-    y = (torch.arange(padded_height, device=device, dtype=torch.int32) + shift_rows) % padded_height
-    x = (
-        torch.arange(padded_width, device=device, dtype=torch.int32) + shift_columns
-    ) % padded_width
-    window_row = (y + -shift_rows % window_height) // window_height
-    window_column = (x + -shift_columns % window_width) // window_width
-
-    # A shifted axis has one window more than the rolled map shows: the roll joins its first and
-    # last into one.
-    rows = padded_height // window_height + (shift_rows > 0)
-    columns = padded_width // window_width + (shift_columns > 0)
-    ids = window_row[:, None] * columns + window_column[None, :]
-    if padding == "mask" and (padded_height, padded_width) != (height, width):
-        is_padding = (y >= height)[:, None] | (x >= width)[None, :]
-        ids = ids.masked_fill(is_padding, rows * columns)
-    return ids
+    rows = torch.arange(padded_height, device=device, dtype=torch.int32)
+    columns = torch.arange(padded_width, device=device, dtype=torch.int32)
+    return _region_ids_at(rows, columns, height, width, window_size, shift_size, padding)
 
 
 def shifted_window_mask(
@@ -75,20 +63,26 @@ def shifted_window_mask(
     Raises ValueError unless 0 <= shift < window on each axis.  Source: Swin, section 3.2, figure 4.
     """
     (window_height, window_width), _ = window_and_shift(window_size, shift_size)
-    ids = region_ids(height, width, window_size, shift_size, padding, device)
-    ids = rearrange(
-        ids, "(rows wh) (cols ww) -> rows cols (wh ww)", wh=window_height, ww=window_width
-    )
-    rows, columns, tokens = ids.shape
+    padded_height, padded_width = padded_size(height, width, window_size)
+    rows, columns = padded_height // window_height, padded_width // window_width
 
-    # Only windows at the lower and right border can hold more than one region: the last row and
-    # column of windows, where the roll joins opposite edges, and the last but one, which padding
-    # longer than window - shift reaches.
-    border = 1 if padded_size(height, width, window_size) == (height, width) else 2
-    mask = torch.ones(rows, columns, tokens, tokens, dtype=torch.bool, device=device)
-    mask[-border:] = ids[-border:, :, :, None] == ids[-border:, :, None, :]
-    mask[:, -border:] = ids[:, -border:, :, None] == ids[:, -border:, None, :]
-    return rearrange(mask, "rows cols query key -> (rows cols) query key")
+    # Along an axis only the last window, where the roll joins opposite edges, and the last but one,
+    # which padding longer than window - shift reaches, can hold more than one region.  So a window
+    # is of one of three kinds, 0 being all that come before; each pair of kinds is compared once.
+    kinds = torch.arange(3, device=device, dtype=torch.int32)
+    ids = _region_ids_at(
+        _token_positions((kinds + rows - 3).clamp(min=0), window_height),
+        _token_positions((kinds + columns - 3).clamp(min=0), window_width),
+        *(height, width, window_size, shift_size, padding),
+    )
+    ids = rearrange(
+        ids, "(rows wh) (cols ww) -> (rows cols) (wh ww)", wh=window_height, ww=window_width
+    )
+    patterns = ids[:, :, None] == ids[:, None, :]
+
+    row_kind = (torch.arange(rows, device=device) + 3 - rows).clamp(min=0)
+    column_kind = (torch.arange(columns, device=device) + 3 - columns).clamp(min=0)
+    return patterns.index_select(0, (row_kind[:, None] * 3 + column_kind[None, :]).flatten())
 
 
 def padding_mask(lengths: Int[Tensor, "n"], tokens: int) -> Bool[Tensor, "n t t"]:
@@ -154,6 +148,47 @@ def distinct_patterns(mask: Bool[Tensor, "n t t"]) -> DistinctPatterns:
     index = torch.tensor(index, device=mask.device)
     first = [int((index == pattern).nonzero()[0]) for pattern in range(len(found))]
     return DistinctPatterns(mask[first], index)
+
+
+def _region_ids_at(
+    rows: Int[Tensor, "r"],
+    columns: Int[Tensor, "c"],
+    height: int,
+    width: int,
+    window_size: Size,
+    shift_size: Size,
+    padding: Padding,
+) -> Int[Tensor, "r c"]:
+    """Label the tokens at some rows and columns of the rolled map as ``region_ids`` does."""
+    check_padding(padding)
+    (window_height, window_width), _ = window_and_shift(window_size, shift_size)
+    shift_rows, shift_columns = used_shift(height, width, window_size, shift_size)
+    padded_height, padded_width = padded_size(height, width, window_size)
+
+    # Where each row and column stood before the roll, and the un-rolled window it stood in.  The
+    # windows' edges are at shift, shift + window, ...: adding -shift mod window moves them to whole
+    # multiples.
+    y = before_roll(rows, -shift_rows, padded_height)
+    x = before_roll(columns, -shift_columns, padded_width)
+    window_row = (y + -shift_rows % window_height) // window_height
+    window_column = (x + -shift_columns % window_width) // window_width
+
+    # A shifted axis has one window more than the rolled map shows: the roll joins its first and
+    # last into one.
+    window_rows = padded_height // window_height + torch.sym_min(shift_rows, 1)
+    window_columns = padded_width // window_width + torch.sym_min(shift_columns, 1)
+    ids = window_row[:, None] * window_columns + window_column[None, :]
+    divides = is_certain(padded_height == height) and is_certain(padded_width == width)
+    if padding == "mask" and not divides:
+        is_padding = (y >= height)[:, None] | (x >= width)[None, :]
+        ids = ids.masked_fill(is_padding, window_rows * window_columns)
+    return ids
+
+
+def _token_positions(windows: Int[Tensor, "k"], length: int) -> Int[Tensor, "tokens"]:
+    """Return where along an axis the tokens of some windows stand, window after window."""
+    inside = torch.arange(length, device=windows.device, dtype=windows.dtype)
+    return (windows[:, None] * length + inside[None, :]).flatten()
 
 
 def check_padding(padding: str) -> None:

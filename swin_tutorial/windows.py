@@ -9,7 +9,7 @@ tokens.
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 Size = int | tuple[int, int] | list[int]
@@ -30,9 +30,10 @@ def window_partition(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[
             f"a map of {height}x{width} tokens does not divide into windows of "
             f"{window_height}x{window_width}: call pad_to_windows(x, window_size) first"
         )
-    return rearrange(
-        x, "b (rows wh) (cols ww) c -> b (rows cols) (wh ww) c", wh=window_height, ww=window_width
+    tiles = rearrange(
+        x, "b (rows wh) (cols ww) c -> b rows cols wh ww c", wh=window_height, ww=window_width
     )
+    return rearrange(_in_order(tiles), "b rows cols wh ww c -> b (rows cols) (wh ww) c")
 
 
 def window_reverse(
@@ -54,13 +55,14 @@ def window_reverse(
             f"{height}x{width} with window_size {(window_height, window_width)}: "
             "pass the padded height and width of the map that was cut"
         )
-    return rearrange(
+    tiles = rearrange(
         windows,
-        "b (rows cols) (wh ww) c -> b (rows wh) (cols ww) c",
+        "b (rows cols) (wh ww) c -> b rows wh cols ww c",
         rows=rows,
         wh=window_height,
         ww=window_width,
     )
+    return rearrange(_in_order(tiles), "b rows wh cols ww c -> b (rows wh) (cols ww) c")
 
 
 def pad_to_windows(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Tensor, "b hp wp c"]:
@@ -71,7 +73,7 @@ def pad_to_windows(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Te
     """
     height, width = map_size(x)
     padded_height, padded_width = padded_size(height, width, window_size)
-    if (padded_height, padded_width) == (height, width):
+    if is_certain(padded_height == height) and is_certain(padded_width == width):
         return x
     return F.pad(x, (0, 0, 0, padded_width - width, 0, padded_height - height))
 
@@ -96,6 +98,17 @@ def reverse_cyclic_shift(
     return _roll(x, shift_rows, shift_columns)
 
 
+def before_roll(positions: Int[Tensor, "n"], roll: int, size: int) -> Int[Tensor, "n"]:
+    """Return where tokens of an axis of ``size`` tokens stood before a roll by ``roll`` tokens.
+
+    That is (position - roll) mod size, for |roll| < size, without ``%``: ONNX has none for a size
+    that is a symbol.
+    """
+    before = positions - roll
+    before = torch.where(before >= size, before - size, before)
+    return torch.where(before < 0, before + size, before)
+
+
 # --- sizes ---
 
 
@@ -103,7 +116,9 @@ def padded_size(height: int, width: int, window_size: Size) -> tuple[int, int]:
     """Return the (height, width) of the smallest map of whole windows that holds the given one."""
     height, width = size_pair("(height, width)", (height, width))
     window_height, window_width = size_pair("window_size", window_size)
-    return height + -height % window_height, width + -width % window_width
+    rows = (height + window_height - 1) // window_height
+    columns = (width + window_width - 1) // window_width
+    return rows * window_height, columns * window_width
 
 
 def used_shift(height: int, width: int, window_size: Size, shift_size: Size) -> tuple[int, int]:
@@ -115,7 +130,10 @@ def used_shift(height: int, width: int, window_size: Size, shift_size: Size) -> 
     """
     padded = padded_size(height, width, window_size)
     window, shift = window_and_shift(window_size, shift_size)
-    return tuple(s if p > m else 0 for p, m, s in zip(padded, window, shift, strict=True))
+    # Padding leaves p - m = 0 where one window spans the axis, and more than the shift elsewhere.
+    return tuple(
+        torch.sym_min(s, p - m) if s else 0 for p, m, s in zip(padded, window, shift, strict=True)
+    )
 
 
 def size_pair(name: str, size: Size, minimum: int = 1) -> tuple[int, int]:
@@ -154,6 +172,28 @@ def window_and_shift(
     return window, shift
 
 
+def is_symbol(size: int) -> bool:
+    """Return whether torch.compile or torch.export is tracing this size as a dynamic one."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import has_static_value
+
+        return not has_static_value(size)
+    return False
+
+
+def is_certain(condition: bool | torch.SymBool) -> bool:
+    """Return whether a condition on sizes holds; for symbols, whether it holds whatever they are.
+
+    Asking this instead of ``if condition`` keeps one graph for all sizes, where ``if`` would bind
+    the graph to the sizes that answer as the traced one does.
+    """
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(condition)
+    return condition
+
+
 def map_size(x: Shaped[Tensor, "b h w c"]) -> tuple[int, int]:
     """Return the (height, width) of a feature map; TypeError or ValueError if it is not one."""
     _require_dimensions("x", x, "b h w c")
@@ -172,8 +212,25 @@ def _require_dimensions(name: str, x: Tensor, dimensions: str) -> None:
         )
 
 
+def _in_order(tiles: Tensor) -> Tensor:
+    """Return a copy that lies in memory in the order of its axes, so that they can be joined.
+
+    Joining would copy by itself, save for a single column of windows; asking for the copy keeps a
+    traced graph from depending on that.
+    """
+    return tiles.clone(memory_format=torch.contiguous_format)
+
+
 def _roll(x: Tensor, rows: int, columns: int) -> Tensor:
-    return torch.roll(x, shifts=(rows, columns), dims=(1, 2)) if rows or columns else x
+    if is_certain(rows == 0) and is_certain(columns == 0):
+        return x
+    if is_symbol(x.shape[1]) or is_symbol(x.shape[2]):
+        # ONNX knows no roll by a symbol, and compilers take several times as long over one.
+        for axis, roll in ((1, rows), (2, columns)):
+            positions = torch.arange(x.shape[axis], device=x.device)
+            x = x.index_select(axis, before_roll(positions, roll, x.shape[axis]))
+        return x
+    return torch.roll(x, shifts=(rows, columns), dims=(1, 2))
 
 
 def _shift_within(x: Tensor, shift_size: Size) -> tuple[int, int]:

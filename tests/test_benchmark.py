@@ -6,30 +6,26 @@ from swin_tutorial import benchmark
 
 
 def test_masks_are_built_at_least_twenty_times_faster_than_by_nested_slice_loops(tmp_path):
-    """Measured in turn in one run; on a busy machine the best of three runs counts.
-
-    The loops are those over every window.  Against the official nine slices 20 is the aim too, but
-    runs gave anything from 12 to over 50, so the bound for them only guards against a regression.
-    """
+    """Measured in turn in one run; on a busy machine the best of three runs counts."""
     file = tmp_path / "masks.json"
     for _ in range(3):
         result = benchmark.masks(file, repeats=15)
         slower = result["times_slower"]
-        if slower["slices of every window"] >= 20:
+        if min(slower["slices of every window"], slower["nine slices, float"]) >= 20:
             break
     assert slower["swin_tutorial"] == 1
     assert slower["slices of every window"] >= 20, slower
-    assert slower["nine slices, float"] >= 5, slower
+    assert slower["nine slices, float"] >= 20, slower
     assert json.loads(file.read_text()) == result
     assert result["bytes_of_the_mask"] == 1024 * 64 * 64
     assert {"device", "threads", "torch", "python"} <= result.keys()
 
 
-def test_paired_medians_takes_turns_and_leaves_out_the_warm_up():
+def test_paired_medians_takes_turns_of_a_warm_up_and_a_timed_call():
     calls = []
     medians = benchmark.paired_medians(
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2
     )
-    assert calls == ["a", "b"] * 3
+    assert calls == ["a", "a", "b", "b"] * 2
     assert medians.keys() == {"a", "b"}
     assert all(seconds > 0 for seconds in medians.values())

@@ -1,10 +1,24 @@
-"""torch.compile, torch.export and ONNX take the whole model at a given size, without a break."""
+"""torch.compile, torch.export and ONNX take the whole model without a break, one graph for images
+of every size.
+
+A map of a single window is a case of its own to PyTorch, whose strides agree with more than one
+layout, unless ``backed_size_oblivious`` is set, as ``torch.onnx.export`` does by itself.
+"""
 
 import importlib
 import sys
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.export import Dim
+from torch.fx.experimental import _config as symbolic_shapes
+
+# Window 4, patch 4, two stages: above 32 pixels each axis has two windows or more in either stage.
+# The first two sizes divide into windows everywhere, the others do not, and differently.
+SIZES = [(64, 96), (96, 64), (68, 52), (45, 100), (127, 33)]
+SINGLE_WINDOWS = [(16, 80), (61, 9), (3, 5)]
+ANY_SIZE = ({2: Dim("height", min=2), 3: Dim("width", min=2)},)
 
 
 def is_ours(module_name):
@@ -89,3 +103,73 @@ def test_export_and_onnx(make, version, tmp_path):
     session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {session.get_inputs()[0].name: one.numpy()})
     assert (torch.from_numpy(found) - expected).abs().max() <= 1e-4
+
+
+def dynamic_images(*size):
+    """Images that a compiler is told to expect in other heights and widths too."""
+    x = images(*size)
+    torch._dynamo.mark_dynamic(x, 2)
+    torch._dynamo.mark_dynamic(x, 3)
+    return x
+
+
+@pytest.mark.parametrize(("version", "padding"), [(1, "mask"), (2, "attend")])
+def test_one_graph_for_many_sizes(make, version, padding):
+    model = make(version, padding, depths=(1, 2))
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    parameters = list(model.parameters())
+    for size in SIZES:
+        found, expected = compiled(dynamic_images(*size)), model(images(*size))
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            torch.autograd.grad(found.square().sum(), parameters),
+            torch.autograd.grad(expected.square().sum(), parameters),
+            rtol=1e-3,
+            atol=1e-4,
+        )
+    assert counter.frame_count == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("oblivious", [True, False])
+def test_single_windows_need_a_graph_of_their_own_unless_told_otherwise(make, oblivious):
+    model = make(depths=(2,), heads=(2,))
+    counter = CompileCounterWithBackend("eager")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    with symbolic_shapes.patch(backed_size_oblivious=oblivious):
+        for size in [SIZES[0], SINGLE_WINDOWS[0]]:
+            torch.testing.assert_close(compiled(dynamic_images(*size)), model(images(*size)))
+    assert counter.frame_count == (1 if oblivious else 2)
+
+
+@torch.no_grad()
+def test_inductor_compiles_one_graph_for_several_sizes(make):
+    model = make(depths=(2,), heads=(2,))
+    counter = CompileCounterWithBackend("inductor")
+    compiled = torch.compile(model, fullgraph=True, backend=counter)
+    for size in [(45, 100), (64, 36)]:
+        torch.testing.assert_close(
+            compiled(dynamic_images(*size)), model(images(*size)), rtol=1e-4, atol=1e-5
+        )
+    assert counter.frame_count == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("version", "padding"), [(1, "mask"), (2, "attend")])
+def test_export_and_onnx_of_any_size(make, version, padding, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model, one = make(version, padding, depths=(1, 2)), images(64, 96)
+    with symbolic_shapes.patch(backed_size_oblivious=True):
+        exported = torch.export.export(model, (one,), dynamic_shapes=ANY_SIZE)
+    file = tmp_path / "swin.onnx"
+    torch.onnx.export(exported, (one,), dynamo=True, verbose=False).save(str(file))
+    session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    run = exported.module()
+    for size in SIZES + SINGLE_WINDOWS:
+        x = images(*size)
+        expected = model(x)
+        torch.testing.assert_close(run(x), expected, rtol=1e-4, atol=1e-5)
+        (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        assert (torch.from_numpy(found) - expected).abs().max() <= 1e-4, size
