@@ -21,6 +21,7 @@ from swin_tutorial.windows import (
     size_pair,
     used_shift,
     window_and_shift,
+    window_partition,
 )
 
 Padding = Literal["mask", "attend"]
@@ -65,6 +66,11 @@ def shifted_window_mask(
     (window_height, window_width), _ = window_and_shift(window_size, shift_size)
     padded_height, padded_width = padded_size(height, width, window_size)
     rows, columns = padded_height // window_height, padded_width // window_width
+    geometry = height, width, window_size, shift_size, padding
+    if torch.compiler.is_compiling():
+        # A compiler fuses the comparison of all ids into what uses the mask.
+        ids = window_partition(region_ids(*geometry, device)[None, :, :, None], window_size)
+        return ids[0, :, :, 0, None] == ids[0, :, None, :, 0]
 
     # Along an axis only the last window, where the roll joins opposite edges, and the last but one,
     # which padding longer than window - shift reaches, can hold more than one region.  So a window
@@ -73,7 +79,7 @@ def shifted_window_mask(
     ids = _region_ids_at(
         _token_positions((kinds + rows - 3).clamp(min=0), window_height),
         _token_positions((kinds + columns - 3).clamp(min=0), window_width),
-        *(height, width, window_size, shift_size, padding),
+        *geometry,
     )
     ids = rearrange(
         ids, "(rows wh) (cols ww) -> (rows cols) (wh ww)", wh=window_height, ww=window_width
