@@ -1,12 +1,18 @@
 """``WindowGrid``: a shifted-window geometry as one frozen value (chapters 03 and 04)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from swin_tutorial.masks import Padding, check_padding, shifted_window_mask
+from swin_tutorial.masks import (
+    Padding,
+    check_padding,
+    shifted_window_mask,
+    shifted_window_mask_mod,
+)
 from swin_tutorial.windows import (
     Size,
     cyclic_shift,
@@ -114,3 +120,10 @@ class WindowGrid:
         return shifted_window_mask(
             self.height, self.width, self.window_size, self.shift_size, self.padding, device
         )
+
+    def mask_mod(
+        self, device: torch.device | str | None = None
+    ) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """Return the mask as a predicate for FlexAttention, see ``shifted_window_mask_mod``."""
+        geometry = self.height, self.width, self.window_size, self.shift_size, self.padding
+        return shifted_window_mask_mod(*geometry, device)

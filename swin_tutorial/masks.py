@@ -6,6 +6,7 @@ here lets each token attend to itself, and so does every combination of them: no
 no softmax over a row is NaN.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -69,8 +70,8 @@ def shifted_window_mask(
     geometry = height, width, window_size, shift_size, padding
     if torch.compiler.is_compiling():
         # A compiler fuses the comparison of all ids into what uses the mask.
-        ids = window_partition(region_ids(*geometry, device)[None, :, :, None], window_size)
-        return ids[0, :, :, 0, None] == ids[0, :, None, :, 0]
+        ids = _ids_of_windows(*geometry, device)
+        return ids[:, :, None] == ids[:, None, :]
 
     # Along an axis only the last window, where the roll joins opposite edges, and the last but one,
     # which padding longer than window - shift reaches, can hold more than one region.  So a window
@@ -89,6 +90,29 @@ def shifted_window_mask(
     row_kind = (torch.arange(rows, device=device) + 3 - rows).clamp(min=0)
     column_kind = (torch.arange(columns, device=device) + 3 - columns).clamp(min=0)
     return patterns.index_select(0, (row_kind[:, None] * 3 + column_kind[None, :]).flatten())
+
+
+def shifted_window_mask_mod(
+    height: int,
+    width: int,
+    window_size: Size,
+    shift_size: Size,
+    padding: Padding = "mask",
+    device: torch.device | str | None = None,
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return the mask as a predicate of (batch, head, query, key), for PyTorch's FlexAttention.
+
+    It says what ``shifted_window_mask`` holds, without holding it: the labels of two tokens agree.
+    "batch" counts the windows of all images, image by image.
+    Raises ValueError unless 0 <= shift < window on each axis.
+    """
+    ids = _ids_of_windows(height, width, window_size, shift_size, padding, device)
+
+    def may_attend(batch, head, query, key):
+        window = batch % ids.shape[0]
+        return ids[window, query] == ids[window, key]
+
+    return may_attend
 
 
 def padding_mask(lengths: Int[Tensor, "n"], tokens: int) -> Bool[Tensor, "n t t"]:
@@ -189,6 +213,19 @@ def _region_ids_at(
         is_padding = (y >= height)[:, None] | (x >= width)[None, :]
         ids = ids.masked_fill(is_padding, window_rows * window_columns)
     return ids
+
+
+def _ids_of_windows(
+    height: int,
+    width: int,
+    window_size: Size,
+    shift_size: Size,
+    padding: Padding,
+    device: torch.device | str | None,
+) -> Int[Tensor, "n t"]:
+    """Return the region ids of each window's tokens."""
+    ids = region_ids(height, width, window_size, shift_size, padding, device)
+    return window_partition(ids[None, :, :, None], window_size)[0, :, :, 0]
 
 
 def _token_positions(windows: Int[Tensor, "k"], length: int) -> Int[Tensor, "tokens"]:

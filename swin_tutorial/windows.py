@@ -172,7 +172,7 @@ def window_and_shift(
     return window, shift
 
 
-def is_symbol(size: int) -> bool:
+def is_symbol(size: int | torch.SymInt) -> bool:
     """Return whether torch.compile or torch.export is tracing this size as a dynamic one."""
     if torch.compiler.is_compiling():
         from torch.fx.experimental.symbolic_shapes import has_static_value

@@ -73,6 +73,10 @@ def test_a_mask_is_made_only_where_something_is_forbidden(geometry, padding, has
     assert (not full.all()) == has_mask
     mask = WindowGrid(*geometry, padding).mask()
     assert mask is None if not has_mask else torch.equal(mask, full)
+    n, t, _ = full.shape
+    window, query, key = torch.meshgrid(*map(torch.arange, (n, t, t)), indexing="ij")
+    may_attend = WindowGrid(*geometry, padding).mask_mod()
+    assert torch.equal(may_attend(window, 0, query, key), full)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -13,6 +13,7 @@ from swin_tutorial.masks import (
     padding_mask,
     region_ids,
     shifted_window_mask,
+    shifted_window_mask_mod,
 )
 from swin_tutorial.reference import brute_force_mask
 from swin_tutorial.windows import (
@@ -53,6 +54,25 @@ def test_mask_equals_coordinates_for_every_small_geometry(height):
     for geometry in all_square_windows(height, 8):
         mask = shifted_window_mask(*geometry)
         assert torch.equal(mask, brute_force_mask(*geometry)), geometry
+
+
+def test_the_mask_that_a_compiler_traces_is_the_same(monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for geometry in SAMPLE[:200]:
+        for padding in geometry.paddings:
+            mask = shifted_window_mask(*geometry, padding)
+            assert torch.equal(mask, brute_force_mask(*geometry, padding)), (geometry, padding)
+
+
+def test_the_predicate_says_what_the_mask_holds():
+    """For the windows of two images, one after the other, whatever the head."""
+    for geometry in SAMPLE[:200]:
+        for padding in geometry.paddings:
+            mask = shifted_window_mask(*geometry, padding)
+            n, t, _ = mask.shape
+            batch, query, key = torch.meshgrid(*map(torch.arange, (2 * n, t, t)), indexing="ij")
+            found = shifted_window_mask_mod(*geometry, padding)(batch, 0, query, key)
+            assert torch.equal(found, torch.cat([mask, mask])), (geometry, padding)
 
 
 def test_region_ids_of_a_map_that_divides():

@@ -5,9 +5,13 @@ import torch
 from geometries import sample
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from swin_tutorial import windows
 from swin_tutorial.windows import (
     cyclic_shift,
+    is_certain,
+    is_symbol,
     map_size,
     pad_to_windows,
     padded_size,
@@ -118,6 +122,36 @@ def test_reverse_shift_undoes_shift(rows, columns):
 
 def test_map_size_is_height_then_width():
     assert map_size(numbered_map(5, 7)) == (5, 7)
+
+
+@pytest.mark.parametrize("symbols", [(5,), (7,), (5, 7)])
+@pytest.mark.parametrize("shift", [(0, 3), (2, 0), (4, 6)])
+def test_a_map_of_unknown_size_is_gathered_to_the_same_result(monkeypatch, symbols, shift):
+    x = numbered_map(5, 7)
+    there, back = cyclic_shift(x, shift), reverse_cyclic_shift(x, shift)
+    monkeypatch.setattr(windows, "is_symbol", lambda size: size in symbols)
+    monkeypatch.setattr(torch, "roll", None)
+    assert torch.equal(cyclic_shift(x, shift), there)
+    assert torch.equal(reverse_cyclic_shift(x, shift), back)
+
+
+@pytest.mark.parametrize(("roll", "expected"), [(-2, [2, 3, 0, 1]), (0, [0, 1, 2, 3])])
+def test_where_tokens_stood_before_a_roll(roll, expected):
+    assert windows.before_roll(torch.arange(4), roll, 4).tolist() == expected
+
+
+def test_conditions_on_sizes_hold_only_where_they_must(monkeypatch):
+    size = ShapeEnv().create_unbacked_symint()
+    assert not is_symbol(3)
+    assert is_certain(True)
+    assert not is_certain(False)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert is_symbol(size)
+    assert not is_symbol(3)
+    assert is_certain(size == size)
+    assert not is_certain(size == 3)
+    assert not is_certain(size != 3)
+    assert is_certain(True)
 
 
 X = torch.zeros(1, 8, 12, 2)
