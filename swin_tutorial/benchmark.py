@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.export import Dim
+from torch.fx.experimental import _config as symbolic_shapes
 
 from swin_tutorial.masks import shifted_window_mask
 from swin_tutorial.model import create_model
@@ -62,8 +64,10 @@ def masks(json_file: Path | None = None, repeats: int = 30) -> dict:
     return result
 
 
-def model(json_file: Path | None = None, repeats: int = 9, compiled: bool = True) -> dict:
-    """Time the forward pass of Swin-T beside the public ones: 8 images of 224 pixels, fp32.
+def model(
+    json_file: Path | None = None, repeats: int = 9, compiled: bool = True, batch: int = 8
+) -> dict:
+    """Time the forward pass of Swin-T beside the public ones: images of 224 pixels, fp32.
 
     Peers that are not installed are left out by name.  "bare matrix products" is what the same
     multiplications of matrices take alone, by PyTorch's ``mm`` into memory that is there already.
@@ -71,7 +75,7 @@ def model(json_file: Path | None = None, repeats: int = 9, compiled: bool = True
     a compiled model and its original do not agree.
     """
     torch.manual_seed(0)
-    images = torch.randn(8, 3, 224, 224)
+    images = torch.randn(batch, 3, 224, 224)
     models = {"swin_tutorial": create_model("swin_tiny"), **_peers()}
     models = {name: one.eval() for name, one in models.items()}
     if compiled:
@@ -91,7 +95,7 @@ def model(json_file: Path | None = None, repeats: int = 9, compiled: bool = True
         if peers:
             faster[kind] = round(min(peers) / seconds["swin_tutorial" + kind], 2)
     result = {
-        "what": "Swin-T, forward, 8 images of 224 x 224 pixels, float32",
+        "what": f"Swin-T, forward, {batch} images of 224 x 224 pixels, float32",
         "repeats": repeats,
         "seconds": {name: round(one, 4) for name, one in seconds.items()},
         "times_the_bare_products": {name: round(one / floor, 2) for name, one in seconds.items()},
@@ -103,6 +107,52 @@ def model(json_file: Path | None = None, repeats: int = 9, compiled: bool = True
         print(f"  {name:28} {one:7.3f} s  {one / floor:5.2f} x the bare products")
     _record(result, json_file)
     return result
+
+
+def capture(json_file: Path | None = None) -> dict:
+    """Time torch.export of Swin-T with height and width left open, beside the public ones.
+
+    Each captured graph is then given images of another size, and the result compared with the
+    model's own: a graph that was bound to the traced size, silently or with an error, is named.
+    Prints a table and returns it; ``json_file`` gets it too.
+    """
+    torch.manual_seed(0)
+    traced, other = torch.randn(1, 3, 224, 288), torch.randn(1, 3, 200, 333)
+    open_sizes = {2: Dim("height", min=2), 3: Dim("width", min=2)}
+    seconds, at_another_size = {}, {}
+    for name, one in {"swin_tutorial": create_model("swin_tiny"), **_peers(any_size=True)}.items():
+        one.eval()
+        torch.compiler.reset()
+        start = time.perf_counter()
+        try:
+            with torch.no_grad(), symbolic_shapes.patch(backed_size_oblivious=True):
+                graph = torch.export.export(one, (traced,), dynamic_shapes=(open_sizes,)).module()
+        except Exception as error:  # whatever the tracer trips over is the result
+            graph = None
+            at_another_size[name] = f"not captured: {type(error).__name__}"
+        seconds[name] = round(time.perf_counter() - start, 1)
+        if graph is not None:
+            at_another_size[name] = _agreement(graph, one, other)
+        print(f"  {name:16} {seconds[name]:7.1f} s  {at_another_size[name]}")
+    result = {
+        "what": "torch.export of Swin-T, height and width open, traced at 224 x 288 pixels",
+        "seconds": seconds,
+        "at_200_x_333": at_another_size,
+        **machine(),
+    }
+    _record(result, json_file)
+    return result
+
+
+def _agreement(graph: Callable, model: nn.Module, images: Tensor) -> str:
+    """Say whether a captured graph does what its model does."""
+    with torch.no_grad():
+        expected = model(images)
+        try:
+            found = graph(images)
+        except Exception as error:
+            return f"refused: {type(error).__name__}"
+    return "equal" if torch.allclose(found, expected, atol=1e-4) else "different result"
 
 
 def paired_medians(contenders: dict[str, Callable], repeats: int) -> dict[str, float]:
@@ -159,10 +209,14 @@ def import_peer(name: str) -> types.ModuleType:
     return importlib.import_module(name)
 
 
-def _peers() -> dict[str, nn.Module]:
-    """Build the public implementations that are installed; say which are not."""
+def _peers(any_size: bool = False) -> dict[str, nn.Module]:
+    """Build the public implementations that are installed; say which are not.
+
+    timm's model takes images of another size only if it is told beforehand.
+    """
+    options = {"strict_img_size": False, "dynamic_img_pad": True} if any_size else {}
     builders = {
-        "timm": lambda library: library.create_model("swin_tiny_patch4_window7_224"),
+        "timm": lambda library: library.create_model("swin_tiny_patch4_window7_224", **options),
         "torchvision": lambda library: library.models.swin_t(),
         "transformers": lambda library: _Logits(
             library.SwinForImageClassification(library.SwinConfig(num_labels=1000))

@@ -66,6 +66,18 @@ def model(
     benchmark.model(json_file, compiled=compiled)
 
 
+@bench.command()
+def capture(
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file too.")
+    ] = None,
+) -> None:
+    """Time torch.export of Swin-T for images of every size."""
+    from swin_tutorial import benchmark
+
+    benchmark.capture(json_file)
+
+
 def lab_command(port: int, browser: bool) -> list[str]:
     """Return the command line that opens the first chapter in JupyterLab."""
     command = [

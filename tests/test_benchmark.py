@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from swin_tutorial import benchmark
 
 
@@ -29,3 +31,17 @@ def test_paired_medians_takes_turns_of_a_warm_up_and_a_timed_call():
     assert calls == ["a", "a", "b", "b"] * 2
     assert medians.keys() == {"a", "b"}
     assert all(seconds > 0 for seconds in medians.values())
+
+
+def test_models_are_timed_beside_the_public_ones_and_the_bare_products(tmp_path):
+    file = tmp_path / "model.json"
+    result = benchmark.model(file, repeats=1, compiled=False, batch=1)
+    assert json.loads(file.read_text()) == result
+    seconds = result["seconds"]
+    assert {"swin_tutorial", "bare matrix products"} <= seconds.keys()
+    assert len(seconds) == 2 + len(benchmark.PEERS)
+    assert result["times_the_bare_products"]["bare matrix products"] == 1
+    best = min(seconds[peer] for peer in benchmark.PEERS)
+    found = result["faster_than_the_best_peer"][""]
+    assert found == pytest.approx(best / seconds["swin_tutorial"], rel=0.05)
+    assert {"device", "threads", "torch", "python"} <= result.keys()
