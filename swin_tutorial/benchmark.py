@@ -214,7 +214,7 @@ def _peers(any_size: bool = False) -> dict[str, nn.Module]:
 
     timm's model takes images of another size only if it is told beforehand.
     """
-    options = {"strict_img_size": False, "dynamic_img_pad": True} if any_size else {}
+    options = {"strict_img_size": False} if any_size else {}
     builders = {
         "timm": lambda library: library.create_model("swin_tiny_patch4_window7_224", **options),
         "torchvision": lambda library: library.models.swin_t(),
