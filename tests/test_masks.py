@@ -75,6 +75,12 @@ def test_the_predicate_says_what_the_mask_holds():
             assert torch.equal(found, torch.cat([mask, mask])), (geometry, padding)
 
 
+def test_the_predicate_keeps_real_tokens_from_padding_unless_told_otherwise():
+    assert not shifted_window_mask_mod(3, 4, 2, 0)(torch.tensor(2), 0, torch.tensor(0), 2)
+    may_attend = shifted_window_mask_mod(4, 4, 2, 1, device="meta")
+    assert may_attend(torch.zeros(1, dtype=int), 0, 0, 1).device.type == "meta"
+
+
 def test_region_ids_of_a_map_that_divides():
     """4 x 4 tokens, windows of 2, shift 1: nine windows on the map, of which four are whole."""
     assert region_ids(4, 4, 2, 1).tolist() == [
