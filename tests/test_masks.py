@@ -210,6 +210,7 @@ def test_additive_mask_is_zero_or_minus_infinity(dtype):
 
 def test_masks_are_made_on_the_device_asked_for():
     assert region_ids(8, 8, 4, 2, device="meta").device.type == "meta"
+    assert region_ids(8, 8, 4, 2).dtype == torch.int32
     assert shifted_window_mask(8, 8, 4, 2, device="meta").device.type == "meta"
     assert look_ahead_mask(4, device="meta").device.type == "meta"
     assert additive_mask(torch.ones(2, 2, dtype=torch.bool, device="meta")).device.type == "meta"

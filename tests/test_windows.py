@@ -131,8 +131,9 @@ def test_a_map_of_unknown_size_is_gathered_to_the_same_result(monkeypatch, symbo
     there, back = cyclic_shift(x, shift), reverse_cyclic_shift(x, shift)
     monkeypatch.setattr(windows, "is_symbol", lambda size: size in symbols)
     monkeypatch.setattr(torch, "roll", None)
-    assert torch.equal(cyclic_shift(x, shift), there)
-    assert torch.equal(reverse_cyclic_shift(x, shift), back)
+    with torch.device("meta"):  # the map's device counts, not the default
+        assert torch.equal(cyclic_shift(x, shift), there)
+        assert torch.equal(reverse_cyclic_shift(x, shift), back)
 
 
 @pytest.mark.parametrize(("roll", "expected"), [(-2, [2, 3, 0, 1]), (0, [0, 1, 2, 3])])
