@@ -62,6 +62,7 @@ def test_the_mask_that_a_compiler_traces_is_the_same(monkeypatch):
         for padding in geometry.paddings:
             mask = shifted_window_mask(*geometry, padding)
             assert torch.equal(mask, brute_force_mask(*geometry, padding)), (geometry, padding)
+    assert shifted_window_mask(8, 8, 4, 2, device="meta").device.type == "meta"
 
 
 def test_the_predicate_says_what_the_mask_holds():
@@ -100,6 +101,7 @@ def test_padding_takes_the_number_after_the_last_window():
     assert region_ids(3, 4, 2, 0).tolist() == [[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3], [4, 4, 4, 4]]
     assert region_ids(3, 4, 2, (0, 1)).max() == 6
     assert region_ids(3, 4, 2, (1, 0)).max() == 6
+    assert region_ids(5, 8, 4, (2, 0)).max() == 6
 
 
 def test_padding_is_one_region_with_the_largest_id():
