@@ -29,4 +29,4 @@ def test_a_visit_notes_what_goes_wrong(visit):
     errors = "\n".join(visit.errors)
     assert "from the console" in errors
     assert "uncaught" in errors
-    assert visit.strangers == [FOREIGN]
+    assert set(visit.strangers) == {FOREIGN}  # JupyterLab may draw an output twice
