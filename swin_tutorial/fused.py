@@ -14,7 +14,7 @@ heads run side by side, because their channels lie side by side in memory.
 """
 
 from collections.abc import Sequence
-from typing import no_type_check
+from typing import NamedTuple, no_type_check
 
 import torch
 import triton
@@ -26,7 +26,7 @@ from triton.runtime import JITFunction
 from swin_tutorial.grid import WindowGrid
 
 HEAD_SIZES = (16, 32, 64)
-LARGEST_WINDOW = 256  # tokens
+LARGEST_WINDOW = 16
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
@@ -54,7 +54,8 @@ def window_attention(
 
     Raises ValueError, with the reason, for what ``why_not`` names.
     """
-    reason = why_not(qkv, bias.shape[0], grid.tokens_per_window)
+    head_size = qkv.shape[3] // (3 * bias.shape[0])
+    reason = why_not(qkv.device, qkv.dtype, head_size, grid.window_size)
     if reason:
         raise ValueError(f"backend='fused' {reason}")
     if (qkv.shape[1], qkv.shape[2]) != (grid.height, grid.width):
@@ -66,23 +67,27 @@ def window_attention(
     return _window_attention(qkv, bias, pad_value, logit_scale, *geometry)
 
 
-def why_not(qkv: Tensor, heads: int, tokens: int) -> str | None:
-    """Say why the kernel cannot take a map ``b h w 3c`` in windows of ``tokens``; None if it can.
+def why_not(
+    device: torch.device, dtype: torch.dtype, head_size: int, window_size: tuple[int, int]
+) -> str | None:
+    """Say why the kernels cannot work on such queries, keys and values; None if they can.
 
-    The answer continues a sentence that begins with the kernel's name.
+    The answer continues a sentence that begins with their name.
     """
-    if qkv.device.type != "cuda" and not _interpreted():
+    if device.type != "cuda" and not _interpreted():
         return (
-            f"needs a GPU, and this map is on {qkv.device}: use backend='sdpa' or 'auto', or "
-            "set TRITON_INTERPRET=1 before Triton is first imported to run the kernel step by step"
+            f"needs a GPU, and the map is on {str(device)!r}: use backend='sdpa' or 'auto', or set "
+            "TRITON_INTERPRET=1 before Triton is first imported to run the kernel step by step"
         )
-    if qkv.dtype not in DTYPES:
-        return f"takes float16, bfloat16 and float32, not {qkv.dtype}: use backend='sdpa'"
-    size = qkv.shape[-1] // (3 * heads)
-    if size not in HEAD_SIZES:
-        return f"takes heads of {HEAD_SIZES} channels, not {size}: use backend='sdpa'"
-    if tokens > LARGEST_WINDOW:
-        return f"takes windows of {LARGEST_WINDOW} tokens at most, not {tokens}: use backend='sdpa'"
+    if dtype not in DTYPES:
+        return f"takes float16, bfloat16 and float32, not {dtype}: use backend='sdpa'"
+    if head_size not in HEAD_SIZES:
+        return f"takes heads of {HEAD_SIZES} channels, not {head_size}: use backend='sdpa'"
+    if max(window_size) > LARGEST_WINDOW:
+        return (
+            f"takes windows of up to {LARGEST_WINDOW} tokens on each axis, not {window_size}: "
+            "use backend='sdpa'"
+        )
     return None
 
 
@@ -91,95 +96,83 @@ def why_not(qkv: Tensor, heads: int, tokens: int) -> str | None:
 
 @triton.jit
 @no_type_check
-def token_places(
-    window,
-    token,
-    height,
-    width,
-    shift_rows,
-    shift_columns,
-    WINDOW_HEIGHT: tl.constexpr,
-    WINDOW_WIDTH: tl.constexpr,
-    MASK_PADDING: tl.constexpr,
-):
+def token_places(window, token, geometry, WINDOW: tl.constexpr, MASK_PADDING: tl.constexpr):
     """Return the (row, column, is real, region) of tokens of a window, both numbered row by row.
 
-    Row and column count in the map as it was before padding and shift; ``WindowGrid.partition``
-    puts the same token there.  The region is ``masks.region_ids``' label.  The shift must be the
-    one really used, 0 on an axis that one window spans.
+    ``geometry`` is the map's height and width and the shift of rows and columns that is really
+    used; WINDOW is the window's height and width.  Row and column count in the map as it was before
+    padding and shift: ``WindowGrid.partition`` puts the same token there.  The region is the label
+    that ``masks.region_ids`` gives.
     """
-    window_rows = tl.cdiv(height, WINDOW_HEIGHT)
-    window_columns = tl.cdiv(width, WINDOW_WIDTH)
-    rolled_row = window // window_columns * WINDOW_HEIGHT + token // WINDOW_WIDTH
-    rolled_column = window % window_columns * WINDOW_WIDTH + token % WINDOW_WIDTH
+    height, width, shift_rows, shift_columns = geometry
+    window_rows, window_columns = tl.cdiv(height, WINDOW[0]), tl.cdiv(width, WINDOW[1])
+    window_row, window_column = window // window_columns, window % window_columns
 
-    # The token at rolled position y' stood at (y' + shift) mod the padded size.
-    row = (rolled_row + shift_rows) % (window_rows * WINDOW_HEIGHT)
-    column = (rolled_column + shift_columns) % (window_columns * WINDOW_WIDTH)
+    # The token at rolled position y' stood at y' + shift, or went round the edge of the padded map.
+    row = window_row * WINDOW[0] + token // WINDOW[1] + shift_rows
+    column = window_column * WINDOW[1] + token % WINDOW[1] + shift_columns
+    row_wraps = row >= window_rows * WINDOW[0]
+    column_wraps = column >= window_columns * WINDOW[1]
+    row = tl.where(row_wraps, row - window_rows * WINDOW[0], row)
+    column = tl.where(column_wraps, column - window_columns * WINDOW[1], column)
     is_real = (row < height) & (column < width)
 
-    # The un-rolled window that it stood in: floor((y - shift) / window), counted from 0.  A shifted
-    # axis has one window more than the rolled map shows.
-    rows, columns = window_rows + (shift_rows > 0), window_columns + (shift_columns > 0)
-    region_row = (row + (WINDOW_HEIGHT - shift_rows) % WINDOW_HEIGHT) // WINDOW_HEIGHT
-    region_column = (column + (WINDOW_WIDTH - shift_columns) % WINDOW_WIDTH) // WINDOW_WIDTH
-    region = region_row * columns + region_column
+    # The un-rolled window that it stood in, floor((y - shift) / window): the rolled one's own
+    # number, but the first for what went round.  Counted from 0, a shifted axis has one more.
+    more_rows, more_columns = (shift_rows > 0).to(tl.int32), (shift_columns > 0).to(tl.int32)
+    region_row = tl.where(row_wraps, 0, window_row + more_rows)
+    region_column = tl.where(column_wraps, 0, window_column + more_columns)
+    region = region_row * (window_columns + more_columns) + region_column
     if MASK_PADDING:
-        region = tl.where(is_real, region, rows * columns)
+        padding_region = (window_rows + more_rows) * (window_columns + more_columns)
+        region = tl.where(is_real, region, padding_region)
     return row, column, is_real, region
 
 
 @triton.jit
 @no_type_check
-def is_divided(
-    window,
-    height,
-    width,
-    shift_rows,
-    shift_columns,
-    WINDOW_HEIGHT: tl.constexpr,
-    WINDOW_WIDTH: tl.constexpr,
-    MASK_PADDING: tl.constexpr,
-):
+def is_divided(window, geometry, WINDOW: tl.constexpr, MASK_PADDING: tl.constexpr):
     """Say whether a window may hold several regions: its last token stands beyond the map's end.
 
     All others need no mask at all, which is most of them.
     """
-    window_columns = tl.cdiv(width, WINDOW_WIDTH)
-    last_row = (window // window_columns + 1) * WINDOW_HEIGHT - 1 + shift_rows
-    last_column = (window % window_columns + 1) * WINDOW_WIDTH - 1 + shift_columns
-    if not MASK_PADDING:  # then the padding is a part of the map
-        height = tl.cdiv(height, WINDOW_HEIGHT) * WINDOW_HEIGHT
-        width = window_columns * WINDOW_WIDTH
-    return (last_row >= height) | (last_column >= width)
+    height, width, shift_rows, shift_columns = geometry
+    window_columns = tl.cdiv(width, WINDOW[1])
+    last_row = (window // window_columns + 1) * WINDOW[0] - 1 + shift_rows
+    last_column = (window % window_columns + 1) * WINDOW[1] - 1 + shift_columns
+    if MASK_PADDING:
+        return (last_row >= height) | (last_column >= width)
+    else:  # padding is then a part of the map like any other
+        padded_height = tl.cdiv(height, WINDOW[0]) * WINDOW[0]
+        return (last_row >= padded_height) | (last_column >= window_columns * WINDOW[1])
+
+
+# Lanes come in powers of two.  Those that have no token of a window take the last one's place and
+# region, so that their softmax is finite, and neither read nor write.
 
 
 @triton.jit
 @no_type_check
-def _lanes(
-    window,
-    lane,
-    height,
-    width,
-    shift_rows,
-    shift_columns,
-    WINDOW_HEIGHT: tl.constexpr,
-    WINDOW_WIDTH: tl.constexpr,
-    MASK_PADDING: tl.constexpr,
-):
-    """Return a window's tokens, one a lane: its place in the map, is it there, is it padding, and
-    its region.
-
-    Lanes come in powers of two.  Those that have no token take the last one's place and region, so
-    that their softmax is finite, and are neither there nor padding.
-    """
-    TOKENS: tl.constexpr = WINDOW_HEIGHT * WINDOW_WIDTH
-    row, column, is_real, region = token_places(
-        window, tl.minimum(lane, TOKENS - 1), height, width, shift_rows, shift_columns,
-        WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-    )  # fmt: skip
+def _places(window, lane, geometry, WINDOW: tl.constexpr, MASK_PADDING: tl.constexpr):
+    """Return, for each lane: its token's place in the map, is it there, is it padding."""
+    TOKENS: tl.constexpr = WINDOW[0] * WINDOW[1]
+    token = tl.minimum(lane, TOKENS - 1)
+    row, column, is_real, _ = token_places(window, token, geometry, WINDOW, MASK_PADDING)
     has_token = lane < TOKENS
-    return row * width + column, has_token & is_real, has_token & (is_real == 0), region
+    return row * geometry[1] + column, has_token & is_real, has_token & (is_real == 0)
+
+
+@triton.jit
+@no_type_check
+def _same_region(
+    window, query_lane, key_lane, geometry, WINDOW: tl.constexpr, MASK_PADDING: tl.constexpr
+):
+    """Return the window's mask, True where a query may attend to a key."""
+    TOKENS: tl.constexpr = WINDOW[0] * WINDOW[1]
+    query, key = tl.minimum(query_lane, TOKENS - 1), tl.minimum(key_lane, TOKENS - 1)
+    _, _, _, query_region = token_places(window, query, geometry, WINDOW, MASK_PADDING)
+    _, _, _, key_region = token_places(window, key, geometry, WINDOW, MASK_PADDING)
+    return query_region[:, None] == key_region[None, :]
 
 
 # --- the arithmetic of one window and head ---
@@ -267,15 +260,27 @@ def _inverse_norm(x):
 @triton.jit
 @no_type_check
 def _exponentials(
-    q, k, scale, bias, query_region, key_region, divided, COSINE: tl.constexpr, WIDEN: tl.constexpr
+    q,
+    k,
+    scale,
+    bias,
+    window,
+    query_lane,
+    key_lane,
+    geometry,
+    WINDOW: tl.constexpr,
+    MASK_PADDING: tl.constexpr,
+    COSINE: tl.constexpr,
+    WIDEN: tl.constexpr,
 ):
     """Return exp(score - the query's largest score), and its sum over the keys."""
     scores = _dot(q, tl.trans(k), WIDEN)
     if COSINE:
         scores *= _inverse_norm(q)[:, None] * _inverse_norm(k)[None, :]
     scores = scores * (scale * _LOG2_E) + bias
-    if divided:
-        scores = tl.where(query_region[:, None] == key_region[None, :], scores, float("-inf"))
+    if is_divided(window, geometry, WINDOW, MASK_PADDING):
+        may_attend = _same_region(window, query_lane, key_lane, geometry, WINDOW, MASK_PADDING)
+        scores = tl.where(may_attend, scores, float("-inf"))
     exponentials = tl.exp2(scores - tl.max(scores, axis=1)[:, None])
     return exponentials, tl.sum(exponentials, axis=1)
 
@@ -289,16 +294,20 @@ def _weights_and_gradient(
     to_out,
     scale,
     bias,
-    query_region,
-    key_region,
-    divided,
+    window,
+    query_lane,
+    key_lane,
+    geometry,
+    WINDOW: tl.constexpr,
+    MASK_PADDING: tl.constexpr,
     COSINE: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
     """Return the attention weights, computed again, and the gradient to the scores."""
     exponentials, total = _exponentials(
-        q, k, scale, bias, query_region, key_region, divided, COSINE, WIDEN
-    )
+        q, k, scale, bias, window, query_lane, key_lane, geometry,
+        WINDOW, MASK_PADDING, COSINE, WIDEN,
+    )  # fmt: skip
     weights = exponentials / total[:, None]
     to_weights = _dot(to_out, tl.trans(v), WIDEN)
     to_scores = weights * (to_weights - tl.sum(weights * to_weights, axis=1)[:, None])
@@ -339,8 +348,7 @@ def _forward_kernel(
     stride_key,
     HEADS: tl.constexpr,
     HEAD_SIZE: tl.constexpr,
-    WINDOW_HEIGHT: tl.constexpr,
-    WINDOW_WIDTH: tl.constexpr,
+    WINDOW: tl.constexpr,
     MASK_PADDING: tl.constexpr,
     HAS_PAD_VALUE: tl.constexpr,
     COSINE: tl.constexpr,
@@ -349,7 +357,7 @@ def _forward_kernel(
     WIDEN: tl.constexpr,
 ):
     """A program: (head, block of queries, share of the windows)."""
-    TOKENS: tl.constexpr = WINDOW_HEIGHT * WINDOW_WIDTH
+    TOKENS: tl.constexpr = WINDOW[0] * WINDOW[1]
     CHANNELS: tl.constexpr = HEADS * HEAD_SIZE
     head = tl.program_id(0)
     query_lane = tl.program_id(1) * QUERIES + tl.arange(0, QUERIES)
@@ -359,22 +367,17 @@ def _forward_kernel(
     bias = _load_bias(bias, query_lane, key_lane, stride_query, stride_key, TOKENS)
     scale = _load_scale(logit_scale, head, HEAD_SIZE, COSINE)
 
-    windows = tl.cdiv(height, WINDOW_HEIGHT) * tl.cdiv(width, WINDOW_WIDTH)
+    geometry = (height, width, shift_rows, shift_columns)
+    windows = tl.cdiv(height, WINDOW[0]) * tl.cdiv(width, WINDOW[1])
     for index in range(tl.program_id(2), images * windows, tl.num_programs(2)):
         window = index % windows
         image = (index // windows).to(tl.int64) * height * width * CHANNELS
-        query_place, query_there, _, query_region = _lanes(
-            window, query_lane, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
-        key_place, key_there, key_is_pad, key_region = _lanes(
-            window, key_lane, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
-        divided = is_divided(
-            window, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
+        query_place, query_there, _ = _places(
+            window, query_lane, geometry, WINDOW, MASK_PADDING
+        )
+        key_place, key_there, key_is_pad = _places(
+            window, key_lane, geometry, WINDOW, MASK_PADDING
+        )
 
         queries = qkv + image * 3
         q = _load_rows(queries, query_place, 3 * CHANNELS, channel, query_there)
@@ -384,8 +387,9 @@ def _forward_kernel(
             k = _fill_padding(k, key_is_pad, pad_value + CHANNELS + channel)
             v = _fill_padding(v, key_is_pad, pad_value + 2 * CHANNELS + channel)
         exponentials, total = _exponentials(
-            q, k, scale, bias, query_region, key_region, divided, COSINE, WIDEN
-        )
+            q, k, scale, bias, window, query_lane, key_lane, geometry,
+            WINDOW, MASK_PADDING, COSINE, WIDEN,
+        )  # fmt: skip
         attended = _dot(exponentials.to(v.dtype), v, WIDEN) / total[:, None]
         _store_rows(out + image, query_place, CHANNELS, channel, query_there, attended)
 
@@ -412,8 +416,7 @@ def _backward_kernel(
     stride_key,
     HEADS: tl.constexpr,
     HEAD_SIZE: tl.constexpr,
-    WINDOW_HEIGHT: tl.constexpr,
-    WINDOW_WIDTH: tl.constexpr,
+    WINDOW: tl.constexpr,
     MASK_PADDING: tl.constexpr,
     HAS_PAD_VALUE: tl.constexpr,
     COSINE: tl.constexpr,
@@ -426,7 +429,7 @@ def _backward_kernel(
     Where one block holds all queries, the bias's gradient is summed on the way.  If not, it has no
     room among the registers, and ``_bias_gradient_kernel`` computes it.
     """
-    TOKENS: tl.constexpr = WINDOW_HEIGHT * WINDOW_WIDTH
+    TOKENS: tl.constexpr = WINDOW[0] * WINDOW[1]
     CHANNELS: tl.constexpr = HEADS * HEAD_SIZE
     ONE_BLOCK: tl.constexpr = QUERIES == KEYS
     head, share = tl.program_id(0), tl.program_id(1)
@@ -442,18 +445,14 @@ def _backward_kernel(
     pad_v_sum = tl.zeros((HEAD_SIZE,), tl.float32)
     scale_sum = 0.0
 
-    windows = tl.cdiv(height, WINDOW_HEIGHT) * tl.cdiv(width, WINDOW_WIDTH)
+    geometry = (height, width, shift_rows, shift_columns)
+    windows = tl.cdiv(height, WINDOW[0]) * tl.cdiv(width, WINDOW[1])
     for index in range(share, images * windows, tl.num_programs(1)):
         window = index % windows
         image = (index // windows).to(tl.int64) * height * width * CHANNELS
-        key_place, key_there, key_is_pad, key_region = _lanes(
-            window, key_lane, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
-        divided = is_divided(
-            window, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
+        key_place, key_there, key_is_pad = _places(
+            window, key_lane, geometry, WINDOW, MASK_PADDING
+        )
 
         queries = qkv + image * 3
         k = _load_rows(queries + CHANNELS, key_place, 3 * CHANNELS, channel, key_there)
@@ -467,15 +466,16 @@ def _backward_kernel(
             k_inverse = _inverse_norm(k)
             k_normed = k * k_inverse[:, None]
             k_factor = k_normed.to(k.dtype)
+            if k.dtype == tl.float32:
+                k = k_factor  # its norm of 1 changes nothing, and two would not fit on the chip
         else:
             k_factor = k
 
         for block in range(0, (TOKENS + QUERIES - 1) // QUERIES):
             query_lane = block * QUERIES + tl.arange(0, QUERIES)
-            query_place, query_there, _, query_region = _lanes(
-                window, query_lane, height, width, shift_rows, shift_columns,
-                WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-            )  # fmt: skip
+            query_place, query_there, _ = _places(
+                window, query_lane, geometry, WINDOW, MASK_PADDING
+            )
             q = _load_rows(queries, query_place, 3 * CHANNELS, channel, query_there)
             to_o = _load_rows(to_out + image, query_place, CHANNELS, channel, query_there)
             if not ONE_BLOCK:
@@ -483,8 +483,9 @@ def _backward_kernel(
                     bias, query_lane, key_lane, stride_query, stride_key, TOKENS
                 )
             weights, to_scores = _weights_and_gradient(
-                q, k, v, to_o, scale, bias_tile, query_region, key_region, divided, COSINE, WIDEN
-            )
+                q, k, v, to_o, scale, bias_tile, window, query_lane, key_lane, geometry,
+                WINDOW, MASK_PADDING, COSINE, WIDEN,
+            )  # fmt: skip
             if ONE_BLOCK:
                 bias_sum += to_scores
             to_v += _dot(tl.trans(weights.to(v.dtype)), to_o, WIDEN)
@@ -542,8 +543,7 @@ def _bias_gradient_kernel(
     stride_key,
     HEADS: tl.constexpr,
     HEAD_SIZE: tl.constexpr,
-    WINDOW_HEIGHT: tl.constexpr,
-    WINDOW_WIDTH: tl.constexpr,
+    WINDOW: tl.constexpr,
     MASK_PADDING: tl.constexpr,
     HAS_PAD_VALUE: tl.constexpr,
     COSINE: tl.constexpr,
@@ -552,7 +552,7 @@ def _bias_gradient_kernel(
     WIDEN: tl.constexpr,
 ):
     """A program: (head, block of queries, share of the windows), as in the forward kernel."""
-    TOKENS: tl.constexpr = WINDOW_HEIGHT * WINDOW_WIDTH
+    TOKENS: tl.constexpr = WINDOW[0] * WINDOW[1]
     CHANNELS: tl.constexpr = HEADS * HEAD_SIZE
     head, share = tl.program_id(0), tl.program_id(2)
     query_lane = tl.program_id(1) * QUERIES + tl.arange(0, QUERIES)
@@ -563,22 +563,17 @@ def _bias_gradient_kernel(
     bias_sum = tl.zeros((QUERIES, KEYS), tl.float32)
     scale = _load_scale(logit_scale, head, HEAD_SIZE, COSINE)
 
-    windows = tl.cdiv(height, WINDOW_HEIGHT) * tl.cdiv(width, WINDOW_WIDTH)
+    geometry = (height, width, shift_rows, shift_columns)
+    windows = tl.cdiv(height, WINDOW[0]) * tl.cdiv(width, WINDOW[1])
     for index in range(share, images * windows, tl.num_programs(2)):
         window = index % windows
         image = (index // windows).to(tl.int64) * height * width * CHANNELS
-        query_place, query_there, _, query_region = _lanes(
-            window, query_lane, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
-        key_place, key_there, key_is_pad, key_region = _lanes(
-            window, key_lane, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
-        divided = is_divided(
-            window, height, width, shift_rows, shift_columns,
-            WINDOW_HEIGHT, WINDOW_WIDTH, MASK_PADDING,
-        )  # fmt: skip
+        query_place, query_there, _ = _places(
+            window, query_lane, geometry, WINDOW, MASK_PADDING
+        )
+        key_place, key_there, key_is_pad = _places(
+            window, key_lane, geometry, WINDOW, MASK_PADDING
+        )
 
         queries = qkv + image * 3
         q = _load_rows(queries, query_place, 3 * CHANNELS, channel, query_there)
@@ -589,8 +584,9 @@ def _bias_gradient_kernel(
             v = _fill_padding(v, key_is_pad, pad_value + 2 * CHANNELS + channel)
         to_o = _load_rows(to_out + image, query_place, CHANNELS, channel, query_there)
         _, to_scores = _weights_and_gradient(
-            q, k, v, to_o, scale, bias, query_region, key_region, divided, COSINE, WIDEN
-        )
+            q, k, v, to_o, scale, bias, window, query_lane, key_lane, geometry,
+            WINDOW, MASK_PADDING, COSINE, WIDEN,
+        )  # fmt: skip
         bias_sum += to_scores
     to_bias += (share * HEADS + head) * TOKENS * TOKENS
     _store_bias(to_bias, query_lane, key_lane, bias_sum, TOKENS)
@@ -599,16 +595,45 @@ def _bias_gradient_kernel(
 # --- their launch ---
 
 
-def _tile(tokens: int, dtype: torch.dtype) -> tuple[int, int, int]:
-    """Return (queries, keys, warps): lanes of a block of queries and of all keys, as powers of two.
+class Tile(NamedTuple):
+    """How a kernel cuts up the scores of a window, and with how many warps it computes a tile."""
 
-    Up to 64 keys a block holds all queries.  For more the scores of a block stay as many, and take
-    half of that in float32, whose products need more registers.
+    queries: int  # lanes of a block of queries
+    keys: int  # lanes of all keys
+    num_warps: int
+    num_stages: int  # how many windows are loaded ahead
+
+
+def forward_tile(tokens: int, dtype: torch.dtype) -> Tile:
+    """Return the tile for windows of so many tokens.
+
+    Chosen so that the compiler for Hopper GPUs finds registers for everything; for 16 x 16 tokens
+    in float32 it does not quite.
     """
     keys = max(16, triton.next_power_of_2(tokens))
-    if keys <= 64:
-        return keys, keys, {16: 1, 32: 2, 64: 4}[keys]
-    return (4096 if dtype == torch.float32 else 8192) // keys, keys, 8 if keys > 128 else 4
+    return (_FLOAT32_TILES if dtype == torch.float32 else _FORWARD_TILES)[keys]
+
+
+def backward_tile(tokens: int, dtype: torch.dtype) -> Tile:
+    """Return the tile of the backward kernels, which hold more."""
+    keys = max(16, triton.next_power_of_2(tokens))
+    return (_FLOAT32_TILES if dtype == torch.float32 else _BACKWARD_TILES)[keys]
+
+
+def _by_keys(*tiles: Tile) -> dict[int, Tile]:
+    return {tile.keys: tile for tile in tiles}
+
+
+_SMALL_TILES = Tile(16, 16, 1, 3), Tile(32, 32, 2, 3), Tile(64, 64, 4, 3)
+_FORWARD_TILES = _by_keys(*_SMALL_TILES, Tile(64, 128, 4, 2), Tile(64, 256, 8, 1))
+_BACKWARD_TILES = _by_keys(*_SMALL_TILES, Tile(128, 128, 8, 2), Tile(16, 256, 4, 2))
+_FLOAT32_TILES = _by_keys(
+    Tile(16, 16, 2, 1),
+    Tile(32, 32, 4, 1),
+    Tile(64, 64, 8, 1),
+    Tile(32, 128, 8, 1),
+    Tile(16, 256, 8, 1),
+)
 
 
 def _shares(device: torch.device, programs: int, windows: int) -> int:
@@ -635,12 +660,13 @@ def _arguments(
     window_size: Sequence[int],
     shift_size: Sequence[int],
     padding: str,
+    backward: bool = False,
 ) -> tuple[dict, int]:
     """Return the arguments that all kernels share, and the number of windows of the whole batch."""
     images, height, width, channels = qkv.shape
     grid = WindowGrid(height, width, tuple(window_size), tuple(shift_size), padding)
     heads = bias.shape[0]
-    queries, keys, warps = _tile(grid.tokens_per_window, qkv.dtype)
+    tile = (backward_tile if backward else forward_tile)(grid.tokens_per_window, qkv.dtype)
     arguments = {
         "qkv": qkv,
         "bias": bias,
@@ -656,22 +682,22 @@ def _arguments(
         "stride_key": bias.stride(2),
         "HEADS": heads,
         "HEAD_SIZE": channels // (3 * heads),
-        "WINDOW_HEIGHT": grid.window_size[0],
-        "WINDOW_WIDTH": grid.window_size[1],
+        "WINDOW": grid.window_size,
         "MASK_PADDING": padding == "mask",
         "HAS_PAD_VALUE": padding == "attend" and pad_value is not None,
         "COSINE": logit_scale is not None,
-        "QUERIES": queries,
-        "KEYS": keys,
+        "QUERIES": tile.queries,
+        "KEYS": tile.keys,
         "WIDEN": _interpreted() and qkv.dtype == torch.bfloat16,
-        "num_warps": warps,
+        "num_warps": tile.num_warps,
+        "num_stages": tile.num_stages,
     }
     return arguments, images * grid.num_windows
 
 
 def _blocks(arguments: dict) -> int:
     """Return the number of blocks of queries in a window."""
-    tokens = arguments["WINDOW_HEIGHT"] * arguments["WINDOW_WIDTH"]
+    tokens = arguments["WINDOW"][0] * arguments["WINDOW"][1]
     return triton.cdiv(tokens, arguments["QUERIES"])
 
 
@@ -721,7 +747,7 @@ def _window_attention_backward(
     """
     qkv, to_out = qkv.contiguous(), to_out.contiguous()
     arguments, windows = _arguments(
-        qkv, bias, pad_value, logit_scale, window_size, shift_size, padding
+        qkv, bias, pad_value, logit_scale, window_size, shift_size, padding, backward=True
     )
     heads = arguments["HEADS"]
     shares = _shares(qkv.device, heads, windows)

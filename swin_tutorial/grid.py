@@ -1,5 +1,6 @@
 """``WindowGrid``: a shifted-window geometry as one frozen value (chapters 03 and 04)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,13 @@ from einops import rearrange
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from swin_tutorial.masks import Padding, check_padding, region_ids, shifted_window_mask
+from swin_tutorial.masks import (
+    Padding,
+    check_padding,
+    region_ids,
+    shifted_window_mask,
+    shifted_window_mask_mod,
+)
 from swin_tutorial.windows import (
     Size,
     cyclic_shift,
@@ -108,3 +115,10 @@ class WindowGrid:
             ids = window_partition(region_ids(*geometry)[None, :, :, None], self.window_size)
             return rearrange(ids, "1 n q 1 -> n q 1") == rearrange(ids, "1 n k 1 -> n 1 k")
         return shifted_window_mask(*geometry)
+
+    def mask_mod(
+        self, device: torch.device | str | None = None
+    ) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """Return the mask as a predicate for FlexAttention, see ``shifted_window_mask_mod``."""
+        geometry = self.height, self.width, self.window_size, self.shift_size, self.padding
+        return shifted_window_mask_mod(*geometry, device)

@@ -6,6 +6,7 @@ here lets each token attend to itself, and so does every combination of them: no
 no softmax over a row is NaN.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -89,6 +90,33 @@ def shifted_window_mask(
     mask[-border:] = ids[-border:, :, :, None] == ids[-border:, :, None, :]
     mask[:, -border:] = ids[:, -border:, :, None] == ids[:, -border:, None, :]
     return rearrange(mask, "rows cols query key -> (rows cols) query key")
+
+
+def shifted_window_mask_mod(
+    height: int,
+    width: int,
+    window_size: Size,
+    shift_size: Size,
+    padding: Padding = "mask",
+    device: torch.device | str | None = None,
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return the mask as a predicate of (batch, head, query, key), for PyTorch's FlexAttention.
+
+    It says what ``shifted_window_mask`` holds, without holding it: the labels of two tokens agree.
+    "batch" counts the windows of all images, image by image.
+    Raises ValueError unless 0 <= shift < window on each axis.
+    """
+    (window_height, window_width), _ = window_and_shift(window_size, shift_size)
+    ids = region_ids(height, width, window_size, shift_size, padding, device)
+    ids = rearrange(
+        ids, "(rows wh) (cols ww) -> (rows cols) (wh ww)", wh=window_height, ww=window_width
+    )
+
+    def may_attend(batch, head, query, key):
+        window = batch % ids.shape[0]
+        return ids[window, query] == ids[window, key]
+
+    return may_attend
 
 
 def padding_mask(lengths: Int[Tensor, "n"], tokens: int) -> Bool[Tensor, "n t t"]:
