@@ -173,7 +173,7 @@ class WindowAttention(nn.Module):
     def _qkv(self, x):
         return linear(x, self.qkv.weight, self._qkv_bias())
 
-    def _qkv_bias(self) -> Float[Tensor, "3*c"] | None:
+    def _qkv_bias(self) -> Float[Tensor, "c3"] | None:
         return self.qkv.bias
 
     def _logit_scale(self) -> Float[Tensor, "heads"] | None:

@@ -35,10 +35,10 @@ _SMALLEST_NORM = tl.constexpr(1e-12)  # as in torch.nn.functional.normalize
 
 
 def window_attention(
-    qkv: Float[Tensor, "b h w 3*c"],
+    qkv: Float[Tensor, "b h w c3"],
     bias: Float[Tensor, "heads t t"],
     grid: WindowGrid,
-    pad_value: Float[Tensor, "3*c"] | None = None,
+    pad_value: Float[Tensor, "c3"] | None = None,
     logit_scale: Float[Tensor, "heads"] | None = None,
 ) -> Float[Tensor, "b h w c"]:
     """Attend within the windows of ``grid``, from a map of queries, keys and values to a map.
@@ -521,7 +521,8 @@ def _backward_kernel(
         tl.store(to_pad_value + CHANNELS, pad_k_sum)
         tl.store(to_pad_value + 2 * CHANNELS, pad_v_sum)
     if COSINE:
-        tl.store(to_logit_scale + share * HEADS + head, scale_sum)
+        is_free = tl.load(logit_scale + head).to(tl.float32) <= _LARGEST_LOGIT_SCALE
+        tl.store(to_logit_scale + share * HEADS + head, tl.where(is_free, scale_sum, 0.0))
 
 
 @triton.jit(do_not_specialize=_SIZES + _STRIDES)
