@@ -107,9 +107,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", index, persistent=False)
         self._make_position_bias()
 
-    def attend(
-        self, x: Float[Tensor, "b h w c"], grid: WindowGrid
-    ) -> Float[Tensor, "b h w c"]:
+    def attend(self, x: Float[Tensor, "b h w c"], grid: WindowGrid) -> Float[Tensor, "b h w c"]:
         """Attend within the windows that ``grid`` cuts a feature map into.
 
         Raises ValueError if the map is not of the grid's size, or if the backend cannot take it.

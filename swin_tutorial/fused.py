@@ -372,12 +372,8 @@ def _forward_kernel(
     for index in range(tl.program_id(2), images * windows, tl.num_programs(2)):
         window = index % windows
         image = (index // windows).to(tl.int64) * height * width * CHANNELS
-        query_place, query_there, _ = _places(
-            window, query_lane, geometry, WINDOW, MASK_PADDING
-        )
-        key_place, key_there, key_is_pad = _places(
-            window, key_lane, geometry, WINDOW, MASK_PADDING
-        )
+        query_place, query_there, _ = _places(window, query_lane, geometry, WINDOW, MASK_PADDING)
+        key_place, key_there, key_is_pad = _places(window, key_lane, geometry, WINDOW, MASK_PADDING)
 
         queries = qkv + image * 3
         q = _load_rows(queries, query_place, 3 * CHANNELS, channel, query_there)
@@ -450,9 +446,7 @@ def _backward_kernel(
     for index in range(share, images * windows, tl.num_programs(1)):
         window = index % windows
         image = (index // windows).to(tl.int64) * height * width * CHANNELS
-        key_place, key_there, key_is_pad = _places(
-            window, key_lane, geometry, WINDOW, MASK_PADDING
-        )
+        key_place, key_there, key_is_pad = _places(window, key_lane, geometry, WINDOW, MASK_PADDING)
 
         queries = qkv + image * 3
         k = _load_rows(queries + CHANNELS, key_place, 3 * CHANNELS, channel, key_there)
@@ -479,9 +473,7 @@ def _backward_kernel(
             q = _load_rows(queries, query_place, 3 * CHANNELS, channel, query_there)
             to_o = _load_rows(to_out + image, query_place, CHANNELS, channel, query_there)
             if not ONE_BLOCK:
-                bias_tile = _load_bias(
-                    bias, query_lane, key_lane, stride_query, stride_key, TOKENS
-                )
+                bias_tile = _load_bias(bias, query_lane, key_lane, stride_query, stride_key, TOKENS)
             weights, to_scores = _weights_and_gradient(
                 q, k, v, to_o, scale, bias_tile, window, query_lane, key_lane, geometry,
                 WINDOW, MASK_PADDING, COSINE, WIDEN,
@@ -499,9 +491,7 @@ def _backward_kernel(
                 to_q = _through_norm(to_q, q_normed, q_inverse)
             else:
                 to_k += _dot(tl.trans(to_scores), q, WIDEN)
-            _store_rows(
-                to_qkv + image * 3, query_place, 3 * CHANNELS, channel, query_there, to_q
-            )
+            _store_rows(to_qkv + image * 3, query_place, 3 * CHANNELS, channel, query_there, to_q)
         to_k *= scale
         if COSINE:
             to_k = _through_norm(to_k, k_normed, k_inverse)
@@ -569,12 +559,8 @@ def _bias_gradient_kernel(
     for index in range(share, images * windows, tl.num_programs(2)):
         window = index % windows
         image = (index // windows).to(tl.int64) * height * width * CHANNELS
-        query_place, query_there, _ = _places(
-            window, query_lane, geometry, WINDOW, MASK_PADDING
-        )
-        key_place, key_there, key_is_pad = _places(
-            window, key_lane, geometry, WINDOW, MASK_PADDING
-        )
+        query_place, query_there, _ = _places(window, query_lane, geometry, WINDOW, MASK_PADDING)
+        key_place, key_there, key_is_pad = _places(window, key_lane, geometry, WINDOW, MASK_PADDING)
 
         queries = qkv + image * 3
         q = _load_rows(queries, query_place, 3 * CHANNELS, channel, query_there)

@@ -112,11 +112,8 @@ def shifted_window_mask_mod(
         ids, "(rows wh) (cols ww) -> (rows cols) (wh ww)", wh=window_height, ww=window_width
     )
 
-    def may_attend(batch, head, query, key):
-        window = batch % ids.shape[0]
-        return ids[window, query] == ids[window, key]
-
-    return may_attend
+    windows = ids.shape[0]
+    return lambda batch, head, query, key: ids[batch % windows, query] == ids[batch % windows, key]
 
 
 def padding_mask(lengths: Int[Tensor, "n"], tokens: int) -> Bool[Tensor, "n t t"]:
