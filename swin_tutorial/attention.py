@@ -148,7 +148,7 @@ class WindowAttention(nn.Module):
         else:
             attended = self._sdpa(q, k, v, scale, mask)
         joined = rearrange(attended, "b n heads t d -> b n t (heads d)")
-        out = self.projection_dropout(linear(joined, self.proj.weight, self.proj.bias))
+        out = self._project(joined)
         return (out, weights) if return_attention else out
 
     def relative_position_bias(self) -> Float[Tensor, "heads t t"]:
@@ -170,6 +170,9 @@ class WindowAttention(nn.Module):
 
     def _qkv(self, x):
         return linear(x, self.qkv.weight, self._qkv_bias())
+
+    def _project(self, x):
+        return self.projection_dropout(linear(x, self.proj.weight, self.proj.bias))
 
     def _qkv_bias(self) -> Float[Tensor, "c3"] | None:
         return self.qkv.bias
@@ -249,7 +252,7 @@ class WindowAttention(nn.Module):
             self._qkv_bias() if grid.padding == "attend" else None,
             self._logit_scale(),
         )
-        return self.projection_dropout(linear(attended, self.proj.weight, self.proj.bias))
+        return self._project(attended)
 
     def _check(
         self, windows: Tensor, mask: Tensor | Callable | None, return_attention: bool

@@ -27,6 +27,7 @@ from swin_tutorial.grid import WindowGrid
 
 HEAD_SIZES = (16, 32, 64)
 LARGEST_WINDOW = 16
+PROGRAMS_PER_PROCESSOR = 8
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 _LOG2_E = tl.constexpr(1.4426950408889634)
@@ -626,12 +627,12 @@ _FLOAT32_TILES = _by_keys(
 def _shares(device: torch.device, programs: int, windows: int) -> int:
     """Return how many programs share the windows, if ``programs`` walk over the same ones.
 
-    Enough for each multiprocessor to have eight; more would only be more sums to write.
+    Enough to keep each multiprocessor busy; more would only be more sums to write.
     """
     processors = 1
     if device.type == "cuda":
         processors = torch.cuda.get_device_properties(device).multi_processor_count
-    return max(1, min(windows, 8 * processors // programs))
+    return max(1, min(windows, PROGRAMS_PER_PROCESSOR * processors // programs))
 
 
 def _interpreted() -> bool:
