@@ -512,7 +512,7 @@ def _peer_builders() -> dict[str, Callable[[], nn.Module]]:
         "timm": lambda library: library.create_model(
             "swin_tiny_patch4_window7_224", drop_path_rate=0.0
         ),
-        "torchvision": lambda library: library.models.swin_t(stochastic_depth_prob=0.0),
+        "torchvision": lambda library: _without_stochastic_depth(library.models.swin_t()),
         "transformers": lambda library: _Logits(
             library.SwinForImageClassification(
                 library.SwinConfig(num_labels=1000, drop_path_rate=0.0)
@@ -526,6 +526,14 @@ def _peer_builders() -> dict[str, Callable[[], nn.Module]]:
         except ImportError:
             print(f"{name} is not installed and left out")
     return found
+
+
+def _without_stochastic_depth(model: nn.Module) -> nn.Module:
+    """Set it to 0 in torchvision's model, whose builder has no argument for it."""
+    for module in model.modules():
+        if type(module).__name__ == "StochasticDepth":
+            module.p = 0.0
+    return model
 
 
 class _Logits(nn.Module):
