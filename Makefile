@@ -20,10 +20,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTHON ?= python3
 endif
 
-.PHONY: help lab test notebooks clean
+.PHONY: help lab test test-gpu bench-gpu notebooks clean
 
 help:  ## list these commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
 
 lab: .venv/installed  ## install what is needed and open the notebooks in JupyterLab
 	@$(BIN)/swin-tutorial lab --port $(PORT)
@@ -36,6 +36,14 @@ test: .venv/installed-test  ## check style and spelling, and run every test and 
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests notebooks -rs -n auto --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/notebooks/sanitise.cfg
+
+test-gpu: .venv/installed-test  ## run the tests that need a GPU
+	@$(BIN)/python -m pytest tests -m gpu -rs
+
+bench-gpu: .venv/installed-test  ## time everything on a GPU, into data/results/bench_gpu_*.json
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "There is no GPU here.")'
+	$(BIN)/swin-tutorial bench attention --json data/results/bench_gpu_attention.json
+	$(BIN)/swin-tutorial bench model --json data/results/bench_gpu_model.json
 
 notebooks: .venv/installed-test  ## execute every notebook again and store it in its normal form
 	@$(BIN)/python tests/notebooks/normalise.py

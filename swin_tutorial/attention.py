@@ -1,18 +1,28 @@
 """Multi-head self-attention in windows, under a mask, with a position bias (chapters 04, 11)."""
 
+import functools
 import math
+import warnings
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from swin_tutorial.grid import WindowGrid
 from swin_tutorial.linear import linear
 from swin_tutorial.masks import additive_mask
 from swin_tutorial.windows import Size, size_pair
 
-BACKENDS = ("eager", "sdpa")
+try:
+    from swin_tutorial import fused
+except ImportError:  # Triton comes with PyTorch's builds for GPUs
+    fused = None
+
+BACKENDS = ("auto", "eager", "sdpa", "flex", "fused")
 
 
 def relative_position_index(window_size: Size) -> Int[Tensor, "t t"]:
@@ -43,10 +53,13 @@ class WindowAttention(nn.Module):
         qkv_bias: whether the query, key and value projections have a bias.
         attention_dropout: probability of dropping an attention weight while training.
         projection_dropout: probability of dropping an output channel of a token while training.
-        backend: "sdpa" (PyTorch's fused attention, the default) or "eager" (each step written out).
+        backend: "sdpa" (PyTorch's fused attention, the default), "eager" (each step written out),
+            "flex" (FlexAttention, the mask as a predicate), "fused" (our own kernel, on a GPU), or
+            "auto" (the kernel where it can be used in half precision, and sdpa elsewhere).
 
-    Raises ValueError if the channels do not divide by the heads, or for an unknown backend or a
-    probability outside [0, 1).  Source: Swin, section 3.2, equation 4.
+    Raises ValueError if the channels do not divide by the heads, or for an unknown backend, a
+    probability outside [0, 1) or attention dropout with a backend that has none ("flex", "fused").
+    Source: Swin, section 3.2, equation 4.
     """
 
     def __init__(
@@ -74,6 +87,13 @@ class WindowAttention(nn.Module):
         ):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name} is a probability and must lie in [0, 1), got {rate}")
+        if attention_dropout and backend in ("flex", "fused"):
+            raise ValueError(
+                f"backend={backend!r} has no dropout of attention weights, got attention_dropout="
+                f"{attention_dropout}: use backend='sdpa' or 'auto'"
+            )
+        if backend == "fused" and fused is None:
+            raise ImportError("backend='fused' needs Triton: pip install triton")
         self.window_size = size_pair("window_size", window_size)
         self.heads = heads
         self.scale = (channels // heads) ** -0.5
@@ -87,20 +107,33 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", index, persistent=False)
         self._make_position_bias()
 
+    def attend(self, x: Float[Tensor, "b h w c"], grid: WindowGrid) -> Float[Tensor, "b h w c"]:
+        """Attend within the windows that ``grid`` cuts a feature map into.
+
+        Raises ValueError if the map is not of the grid's size, or if the backend cannot take it.
+        """
+        if self._is_fused(x):
+            return self._attend_fused(x, grid)
+        mask = grid.mask_mod(x.device) if self.backend == "flex" else grid.mask(x.device)
+        windows = self(grid.partition(x), mask)  # pad, shift, cut | attend under the mask
+        return grid.merge(windows)  # glue, shift back, crop
+
     def forward(
         self,
         windows: Float[Tensor, "b n t c"],
-        mask: Bool[Tensor, "n t t"] | None = None,
+        mask: Bool[Tensor, "n t t"] | Callable | None = None,
         return_attention: bool = False,
     ) -> Float[Tensor, "b n t c"] | tuple[Float[Tensor, "b n t c"], Float[Tensor, "b n heads t t"]]:
         """Attend within each window, where ``mask`` allows it (None: everywhere).
 
+        For the backend "flex" the mask may be a predicate, ``WindowGrid.mask_mod``.  The backend
+        "fused" knows no windows, see ``attend``.
         With ``return_attention`` the attention weights come too, after softmax and before dropout;
         they are computed by the eager steps whatever the backend, since a fused one never holds
         them.
         Raises ValueError if the windows or the mask do not fit ``window_size``.
         """
-        self._check(windows, mask)
+        self._check(windows, mask, return_attention)
         q, k, v = rearrange(
             self._qkv(windows),
             "b n t (three heads d) -> three b n heads t d",
@@ -110,10 +143,12 @@ class WindowAttention(nn.Module):
         q, k, scale = self._comparable(q, k)
         if return_attention or self.backend == "eager":
             attended, weights = self._eager(q * scale, k, v, mask)
+        elif self.backend == "flex":
+            attended = self._flex(q, k, v, scale, mask)
         else:
             attended = self._sdpa(q, k, v, scale, mask)
         joined = rearrange(attended, "b n heads t d -> b n t (heads d)")
-        out = self.projection_dropout(linear(joined, self.proj.weight, self.proj.bias))
+        out = self._project(joined)
         return (out, weights) if return_attention else out
 
     def relative_position_bias(self) -> Float[Tensor, "heads t t"]:
@@ -133,14 +168,23 @@ class WindowAttention(nn.Module):
     def _position_bias_table(self) -> Float[Tensor, "offsets heads"]:
         return self.relative_position_bias_table
 
-    def _qkv(self, windows):
-        return linear(windows, self.qkv.weight, self.qkv.bias)
+    def _qkv(self, x):
+        return linear(x, self.qkv.weight, self._qkv_bias())
+
+    def _project(self, x):
+        return self.projection_dropout(linear(x, self.proj.weight, self.proj.bias))
+
+    def _qkv_bias(self) -> Float[Tensor, "c3"] | None:
+        return self.qkv.bias
+
+    def _logit_scale(self) -> Float[Tensor, "heads"] | None:
+        return None
 
     def _comparable(self, q, k):
         """Return queries, keys and the scale such that a score is scale * q . k."""
         return q, k, self.scale
 
-    # The two backends.
+    # The backends.
 
     def _eager(self, q, k, v, mask):
         scores = einsum(q, k, "b n heads q d, b n heads k d -> b n heads q k")
@@ -166,7 +210,53 @@ class WindowAttention(nn.Module):
         attended = F.scaled_dot_product_attention(q, k, v, added, dropout, scale=scale)
         return rearrange(attended, "(b n) heads t d -> b n heads t d", b=b)
 
-    def _check(self, windows: Tensor, mask: Tensor | None) -> None:
+    def _flex(self, q, k, v, scale, mask):
+        if isinstance(mask, Tensor):
+            mask = _looked_up(mask)
+        if q.device.type == "cpu" and (q.requires_grad or v.requires_grad):
+            raise NotImplementedError(
+                "PyTorch's FlexAttention has no backward pass on a CPU: use backend='sdpa', or "
+                "torch.no_grad()"
+            )
+        b, tokens = len(q), q.shape[3]
+        bias = self.relative_position_bias().to(q.dtype)
+        q, k, v = (rearrange(one, "b n heads t d -> (b n) heads t d") for one in (q, k, v))
+        attended = _flex_attention(
+            q,
+            k,
+            v,
+            score_mod=lambda score, batch, head, query, key: score + bias[head, query, key],
+            block_mask=None if mask is None else _block_mask(mask, tokens, q.device),
+            scale=scale,
+        )
+        return rearrange(attended, "(b n) heads t d -> b n heads t d", b=b)
+
+    def _is_fused(self, x: Tensor) -> bool:
+        if self.backend != "auto":
+            return self.backend == "fused"
+        if fused is None or not x.is_cuda or (self.attention_dropout and self.training):
+            return False
+        autocast = torch.is_autocast_enabled("cuda")
+        dtype = torch.get_autocast_dtype("cuda") if autocast else x.dtype
+        # In single precision it has not been shown to be faster.
+        return dtype != torch.float32 and not fused.why_not(
+            x.device, dtype, x.shape[3] // self.heads, self.window_size
+        )
+
+    def _attend_fused(self, x, grid):
+        attended = fused.window_attention(
+            self._qkv(x),
+            self.relative_position_bias(),
+            grid,
+            # Padding is zeros, of which the projection makes its bias.
+            self._qkv_bias() if grid.padding == "attend" else None,
+            self._logit_scale(),
+        )
+        return self._project(attended)
+
+    def _check(
+        self, windows: Tensor, mask: Tensor | Callable | None, return_attention: bool
+    ) -> None:
         tokens, channels = self.window_size[0] * self.window_size[1], self.proj.in_features
         if windows.ndim != 4 or tuple(windows.shape[2:]) != (tokens, channels):
             raise ValueError(
@@ -174,11 +264,64 @@ class WindowAttention(nn.Module):
                 f"{self.window_size}, got {tuple(windows.shape)}: "
                 "cut the map with WindowGrid.partition or window_partition"
             )
-        if mask is not None and tuple(mask.shape) != (windows.shape[1], tokens, tokens):
+        if self.backend == "fused" and not return_attention:
+            raise ValueError(
+                "backend='fused' reads the feature map itself: call attend(x, grid) in place of "
+                "forward(grid.partition(x), grid.mask())"
+            )
+        if isinstance(mask, Tensor) and tuple(mask.shape) != (windows.shape[1], tokens, tokens):
             raise ValueError(
                 f"expected a mask of shape {(windows.shape[1], tokens, tokens)}, one matrix per "
                 f"window, got {tuple(mask.shape)}: take it from the WindowGrid that cut the windows"
             )
+        if callable(mask) and self.backend != "flex":
+            raise ValueError(
+                f"backend={self.backend!r} takes a mask of booleans, not a predicate: "
+                "use WindowGrid.mask"
+            )
+
+
+# --- FlexAttention ---
+
+_FLEX_BLOCK = 128  # tokens per block of the kernel that PyTorch compiles
+
+
+def _looked_up(mask: Bool[Tensor, "n t t"]) -> Callable:
+    """Return a mask as a predicate of (window of the batch, head, query, key)."""
+    return lambda window, head, query, key: mask[window % mask.shape[0], query, key]
+
+
+def _block_mask(mask_mod: Callable, tokens: int, device: torch.device) -> BlockMask:
+    """Return FlexAttention's form of a mask in which every block of tokens needs the predicate.
+
+    ``create_block_mask`` would try the predicate on every pair of tokens of the whole batch.
+    """
+    blocks = -(-tokens // _FLEX_BLOCK)
+    index = torch.arange(blocks, dtype=torch.int32, device=device).expand(1, 1, blocks, blocks)
+    count = torch.full((1, 1, blocks), blocks, dtype=torch.int32, device=device)
+    return BlockMask.from_kv_blocks(
+        count,
+        index.contiguous(),
+        BLOCK_SIZE=_FLEX_BLOCK,
+        mask_mod=mask_mod,
+        seq_lengths=(tokens, tokens),
+    )
+
+
+def _flex_attention(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
+    """Call FlexAttention, compiled on a GPU, step by step on a CPU."""
+    if torch.compiler.is_compiling():
+        return flex_attention(q, k, v, **options)
+    if q.is_cuda:
+        return _compiled_flex_attention()(q, k, v, **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "flex_attention called without torch.compile")
+        return flex_attention(q, k, v, **options)
+
+
+@functools.cache
+def _compiled_flex_attention() -> Callable:
+    return torch.compile(flex_attention)
 
 
 class WindowAttentionV2(WindowAttention):
@@ -216,11 +359,13 @@ class WindowAttentionV2(WindowAttention):
     def _position_bias_table(self):
         return 16 * self.cpb_mlp(self.relative_coords_table).sigmoid()
 
-    def _qkv(self, windows):
+    def _qkv_bias(self):
         if self.q_bias is None:
-            return super()._qkv(windows)
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        return linear(windows, self.qkv.weight, bias)
+            return None
+        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+
+    def _logit_scale(self):
+        return self.logit_scale.flatten()
 
     def _comparable(self, q, k):
         scale = self.logit_scale.clamp(max=math.log(100.0)).exp().to(q.dtype)

@@ -60,10 +60,36 @@ def model(
     ] = None,
     compiled: Annotated[bool, typer.Option(help="Time compiled models too.")] = True,
 ) -> None:
-    """Time Swin-T beside timm's, torchvision's and transformers', where those are installed."""
+    """Time Swin-T beside timm's, torchvision's and transformers', where those are installed.
+
+    Inference on a CPU; inference, a training step and its peak of memory where there is a GPU.
+    """
+    import torch
+
     from swin_tutorial import benchmark
 
-    benchmark.model(json_file, compiled=compiled)
+    run = benchmark.model_on_gpu if torch.cuda.is_available() else benchmark.model
+    run(json_file, compiled=compiled)
+
+
+@bench.command()
+def attention(
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file too.")
+    ] = None,
+) -> None:
+    """Time window attention by all backends, stage by stage, with floors, beside public ones."""
+    from swin_tutorial import benchmark
+
+    benchmark.attention(json_file)
+
+
+@bench.command()
+def tiles() -> None:
+    """Time the fused kernels with other tiles than those chosen; needs a GPU."""
+    from swin_tutorial import benchmark
+
+    benchmark.tiles()
 
 
 @bench.command()

@@ -107,12 +107,8 @@ def shifted_window_mask_mod(
     Raises ValueError unless 0 <= shift < window on each axis.
     """
     ids = _ids_of_windows(height, width, window_size, shift_size, padding, device)
-
-    def may_attend(batch, head, query, key):
-        window = batch % ids.shape[0]
-        return ids[window, query] == ids[window, key]
-
-    return may_attend
+    windows = len(ids)
+    return lambda batch, head, query, key: ids[batch % windows, query] == ids[batch % windows, key]
 
 
 def padding_mask(lengths: Int[Tensor, "n"], tokens: int) -> Bool[Tensor, "n t t"]:

@@ -210,9 +210,7 @@ class SwinTransformerBlock(nn.Module):
 
     def attend(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
         """Return window attention's output for every token of the map."""
-        grid = self.grid(x)
-        windows = self.attn(grid.partition(x), grid.mask(x.device))
-        return grid.merge(windows)
+        return self.attn.attend(x, self.grid(x))
 
     def attention_map(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b n heads t t"]:
         """Return the attention weights that this block computes for its input ``x``."""

@@ -1,13 +1,33 @@
-"""Check every shape in every signature of the package while the tests run.
+"""Check every shape in every signature of the package while the tests run; find out what runs here.
 
 The hook must be installed before the package is first imported.  Notebooks run in kernels of their
 own and see the package as a reader does.
 """
 
+import os
+
 import jaxtyping
 import pytest
+import torch
 
-jaxtyping.install_import_hook("swin_tutorial", "beartype.beartype")
+try:
+    import beartype  # noqa: F401
+except ImportError:  # a machine with a GPU on which nothing can be installed
+    pass
+else:
+    jaxtyping.install_import_hook("swin_tutorial", "beartype.beartype")
+
+# Without a GPU, Triton's interpreter runs our kernels.  Triton asks for this when it is imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no GPU here"))
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """The mask benchmark runs, checks its contenders, and records what a timing must be read with."""
 
 import json
+import math
 
 import pytest
+import torch
 
 from swin_tutorial import benchmark
 
@@ -45,3 +47,49 @@ def test_models_are_timed_beside_the_public_ones_and_the_bare_products(tmp_path)
     found = result["faster_than_the_best_peer"][""]
     assert found == pytest.approx(best / seconds["swin_tutorial"], rel=0.05)
     assert {"device", "threads", "torch", "python"} <= result.keys()
+
+
+@pytest.mark.usefixtures("unchecked")  # what it times maps 3c channels to c
+def test_attention_is_timed_with_its_floors_and_what_does_not_run_is_left_out(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(benchmark, "STAGES", ((14, 32, 1),))
+    monkeypatch.setattr(benchmark, "_device", lambda: torch.device("cpu"))
+    if benchmark.fused:
+        monkeypatch.setattr(benchmark.fused, "_interpreted", lambda: False)
+    file = tmp_path / "attention.json"
+    result = benchmark.attention(file, repeats=2)
+    assert json.loads(file.read_text()) == result
+    (stage,) = result["stages"]
+    assert {"eager", "sdpa", "flex"} == stage["forward"]["microseconds"].keys()
+    assert {"eager", "sdpa"} == stage["backward"]["microseconds"].keys()
+    assert {"sdpa"} <= stage["with_projections_microseconds"].keys()
+    floors = stage["forward"]["floor_microseconds"]
+    moved = 14 * 14 * 32 * 4 * 4
+    assert math.isclose(
+        floors["bytes"], 1e6 * moved / result["copied_bytes_per_second"], abs_tol=0.06
+    )
+    assert all(one > 0 for one in stage["backward"]["times_the_floor"].values())
+    printed = capsys.readouterr().out
+    assert "fused is left out" in printed
+    assert "flex is left out: NotImplementedError" in printed
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("name", ["model_on_gpu", "tiles"])
+def test_what_needs_a_gpu_says_so(name):
+    with pytest.raises(RuntimeError, match="there is no GPU here"):
+        getattr(benchmark, name)()
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("unchecked")
+def test_benchmarks_run_on_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "STAGES", ((14, 64, 2),))
+    result = benchmark.attention(tmp_path / "attention.json", repeats=2)
+    stage = result["stages"][0]
+    assert {"eager", "sdpa", "fused", "fused, unshifted"} <= stage["forward"]["microseconds"].keys()
+    assert "fused" in stage["backward"]["microseconds"]
+    result = benchmark.model_on_gpu(tmp_path / "model.json", repeats=1, compiled=False, batch=2)
+    assert "swin_tutorial, fused" in result["milliseconds"]["training step"]
+    assert result["peak_mebibytes"]["training step"]["swin_tutorial, fused"] > 0

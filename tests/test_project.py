@@ -22,6 +22,7 @@ ORDER = [
     "grid",
     "reference",
     "linear",
+    "fused",
     "attention",
     "model",
     "checkpoints",
