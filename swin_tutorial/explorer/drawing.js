@@ -241,8 +241,8 @@ export function mark(pen, [y, x], cell, kind, label = null) {
   } else {
     frame(pen, left, top, cell, cell);
   }
-  if (label !== null && cell >= 24 * ratio) {
-    write(pen, label, left + cell * 0.78, top + cell * 0.8, Math.min(10 * ratio, cell * 0.3));
+  if (label !== null && cell >= 30 * ratio) {
+    write(pen, label, left + cell * 0.8, top + cell * 0.82, Math.min(10 * ratio, cell * 0.3));
   }
 }
 
@@ -407,8 +407,10 @@ export function drawWeights(pen, weights, query, allowed, windowSize, cell, larg
     pen.strokeStyle = "rgba(128, 128, 128, 0.35)";
     pen.lineWidth = 1;
     pen.strokeRect(x * cell + 0.5, y * cell + 0.5, cell - 1, cell - 1);
-    if (!allowed[token]) mark(pen, [y, x], cell, weight > 0 ? "leak" : "forbidden");
-    if (token === query) star(pen, (x + 0.5) * cell, (y + 0.5) * cell, cell * 0.36, ratio);
+    const middle = [(x + 0.5) * cell, (y + 0.5) * cell];
+    if (weight === 0) mark(pen, [y, x], cell, "forbidden");
+    else if (!allowed[token]) disc(pen, ...middle, cell * 0.3, null, COLOURS.leak, 2 * ratio);
+    if (token === query) star(pen, ...middle, cell * 0.36, ratio);
   });
 }
 

@@ -59,7 +59,7 @@ def _from_array(array: Tensor) -> Image.Image:
     if array.ndim != 3 or array.shape[-1] != 3:
         raise ValueError(f"an image array must have the shape (h w 3), got {tuple(array.shape)}")
     array = array.detach().cpu().float()
-    if not (0 <= array.min() and array.max() <= 1):
+    if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
             f"an image array must lie between 0 and 1, got {array.min():.3g} to {array.max():.3g}: "
             "divide bytes by 255"

@@ -77,7 +77,11 @@ export class Explorer {
     this.roll = 1;
     this.rays = 1;
     this.timer = null;
-    this.root = make("section", { class: "mask-explorer", "aria-label": "Mask explorer" });
+    this.root = make("section", {
+      class: "mask-explorer",
+      "aria-label": "Mask explorer",
+      "data-lm-suppress-shortcuts": "true", // JupyterLab's: keys pressed in here are ours
+    });
     this.build();
     element.append(this.root);
     this.set(state);
@@ -236,14 +240,18 @@ export class Explorer {
         "data-trait": name,
         oninput: () => this.change({ [name]: Number(range.value) }),
       });
+      const take = () => {
+        const wanted = number.value === "" ? this.state[name] : Number(number.value);
+        // Leaving the field repeats what Enter has said.
+        if (wanted !== this.state[name]) this.change({ [name]: wanted });
+        number.value = this.state[name];
+      };
       const number = make("input", {
         type: "number",
         "aria-label": label,
         "data-trait": name,
-        onchange: () => {
-          const wanted = number.value === "" ? this.state[name] : Number(number.value);
-          this.change({ [name]: wanted });
-        },
+        onchange: take,
+        onkeydown: (event) => event.key === "Enter" && take(),
       });
       const limits = make("span", { class: "me-limits" });
       this.inputs[name] = { range, number, limits };
@@ -654,7 +662,6 @@ export class Explorer {
     this.hovered = null;
     this.light();
     event.preventDefault();
-    event.stopPropagation(); // JupyterLab has shortcuts of its own
   }
 
   /** Move the query by one token, as the view shows it. */

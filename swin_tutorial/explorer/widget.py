@@ -7,7 +7,6 @@ from typing import Any
 import anywidget
 import torch
 import traitlets
-from IPython.display import display
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
@@ -204,7 +203,9 @@ class MaskExplorer(anywidget.AnyWidget):
         """Take over what the page has set; what cannot be is put right, and ``notice`` says why."""
         ours = {name: value for name, value in sync_data.items() if name in STATE}
         right, reasons = put_right(self._state(), ours)
-        fixed = {name: value for name, value in self._fixed.items() if right.get(name) != value}
+        fixed = {
+            name: value for name, value in self._fixed.items() if right.get(name, value) != value
+        }
         reasons += [f"{name} stays {value!r}: the model fixes it" for name, value in fixed.items()]
         super().set_state({**sync_data, **right, **fixed})
         if reasons:
