@@ -1,6 +1,7 @@
 """What the explorer's state may be: one set of rules for Python, which is told, and for the page,
 which is put right."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from swin_tutorial.grid import WindowGrid
@@ -64,7 +65,7 @@ def grid_of(state: dict[str, Any]) -> WindowGrid:
     return WindowGrid(*(state[name] for name in (*SIZES, "padding")))
 
 
-def window_and_token(grid: WindowGrid, home: tuple[int, int]) -> tuple[int, int]:
+def window_and_token(grid: WindowGrid, home: Sequence[int]) -> tuple[int, int]:
     """Return the window that holds a token after the roll, and the token's number in it.
 
     ``home`` is the token's (row, column) in the padded map, before the roll.

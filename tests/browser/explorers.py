@@ -104,7 +104,7 @@ def windows_of_homes(grid: WindowGrid) -> torch.Tensor:
 
 
 def keys_of(grid: WindowGrid, query: tuple[int, int]) -> tuple[int, set, set]:
-    """Return the package's word on a query: its window, the keys that it may attend to, the rest."""
+    """Return, by the package, a query's window, the keys that it may attend to, and the rest."""
     homes = windows_of_homes(grid)
     mask = shifted_window_mask(
         grid.height, grid.width, grid.window_size, grid.shift_size, grid.padding

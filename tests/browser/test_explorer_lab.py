@@ -142,7 +142,8 @@ def test_both_themes_and_two_views_of_one_explorer(visit):
         }"""
     )
     visit.page.wait_for_function(
-        "light => getComputedStyle(document.querySelector('.mask-explorer')).backgroundColor !== light",
+        "light => getComputedStyle(document.querySelector('.mask-explorer'))"
+        ".backgroundColor !== light",
         arg=light,
     )
     notebook.take_screenshot("lab-dark.png")
