@@ -214,16 +214,18 @@ def draw_attended(
 
     ``query`` is (row, column); ``forbidden`` are the keys that share its window but not its region.
     """
+    size = min(11.0, 240 / max(allowed.shape))  # smaller signs where tokens are small
     for y, x in allowed.nonzero().tolist():
         axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(PALETTE[0]), 0.55), ec="white", lw=0.6))
         if (y, x) != tuple(query):
-            _sign(axes, y, x, "●", 8.0)
+            _sign(axes, y, x, "●", 0.73 * size)
     for y, x in forbidden.nonzero().tolist() if forbidden is not None else ():
         axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(FORBIDDEN), 0.6), ec="white", lw=0.6))
-        _sign(axes, y, x, "×", 11.0)
+        _sign(axes, y, x, "×", size)
     y, x = query
-    axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(QUERY), 0.5), ec=QUERY, lw=2.5))
-    _sign(axes, y, x, "★", 11.0)
+    line_width = min(2.5, size / 4)
+    axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(QUERY), 0.5), ec=QUERY, lw=line_width))
+    _sign(axes, y, x, "★", size)
 
 
 def draw_weights(
@@ -272,7 +274,7 @@ def region_colour(region: int) -> str:
 
 
 def _sign(axes: Axes, y: int, x: int, text: str, size: float) -> None:
-    outline = mpl.patheffects.withStroke(linewidth=2, foreground=INK)
+    outline = mpl.patheffects.withStroke(linewidth=min(2, size / 3), foreground=INK)
     axes.text(
         x + 0.5,
         y + 0.52,

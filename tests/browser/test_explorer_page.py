@@ -1,10 +1,12 @@
 """The explorer on its exported page: what a reader points at, presses and sees."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from explorers import Explored, keys_of, rolled, windows_of_homes
+from picture_explorer import PAGE, readme_explorer
 
 from swin_tutorial.explorer import MaskExplorer
 
@@ -347,3 +349,14 @@ def test_exported_page_is_small_and_whole(tmp_path):
     text = path.read_text("utf-8")
     assert "</script><" not in text.split('id="state">')[1].split("</script>")[0]
     assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_the_readmes_page_is_the_one_of_today(tmp_path):
+    """But for the photograph's bytes, which may differ from one version of Pillow to the next."""
+
+    def without_photograph(path):
+        return re.sub(r"base64,[\w+/=]+", "", path.read_text("utf-8"))
+
+    today = readme_explorer().export_html(tmp_path / "page.html")
+    stale = "run: python tests/browser/picture_explorer.py"
+    assert without_photograph(PAGE) == without_photograph(today), stale
