@@ -45,17 +45,26 @@ def data_folder() -> Path:
     return folder
 
 
+def open_photograph(name: str) -> Image.Image:
+    """Return a whole photograph as it was taken, in RGB.
+
+    Raises ValueError for an unknown name, FileNotFoundError if the file is missing.
+    """
+    if name not in PHOTOGRAPHS:
+        raise ValueError(f"there is no photograph {name!r}: choose one of {sorted(PHOTOGRAPHS)}")
+    with Image.open(data_folder() / PHOTOGRAPHS[name][0]) as image:
+        return image.convert("RGB")
+
+
 def photograph(name: str, height: int, width: int) -> Float[Tensor, "height width 3"]:
     """Return a photograph, cropped about its centre and scaled to ``height`` x ``width`` pixels.
 
     Values lie between 0 and 1.  Raises ValueError for an unknown name, FileNotFoundError if the
     file is missing.
     """
-    if name not in PHOTOGRAPHS:
-        raise ValueError(f"there is no photograph {name!r}: choose one of {sorted(PHOTOGRAPHS)}")
+    image = open_photograph(name)
     height, width = size_pair("(height, width)", (height, width))
-    with Image.open(data_folder() / PHOTOGRAPHS[name][0]) as image:
-        image = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+    image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image, dtype=np.float32) / 255)
 
 

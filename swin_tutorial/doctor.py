@@ -16,7 +16,7 @@ FIRST_NOTEBOOK = "00_start_here.ipynb"
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 9)
 ENOUGH_DISK = 2e9  # bytes
-PACKAGES = ("jupyterlab", "ipywidgets", "einops", "matplotlib", "jaxtyping")
+PACKAGES = ("jupyterlab", "ipywidgets", "anywidget", "einops", "matplotlib", "jaxtyping")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 REINSTALL = "run: make clean && make lab (conda: conda env update --file environment.yml)"

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.patheffects
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from einops import rearrange
 from IPython.display import Markdown, display
 from jaxtyping import Bool, Float, Int, Shaped
@@ -71,25 +72,40 @@ def use_house_style() -> None:
 def show(figure: Figure, caption: str, alt: str) -> None:
     """Show a finished figure with its caption below and its alternative text in the metadata.
 
-    The caption starts with the figure's number.  The PNG is reduced to 256 colours, which keeps a
-    notebook of photographs small.  Raises ValueError for an empty caption or alternative text.
+    The caption starts with the figure's number.  Raises ValueError for an empty caption or
+    alternative text.
     """
-    if not caption.strip() or not alt.strip():
+    bundle = {"image/png": as_png(figure), "text/plain": f"<Figure: {alt}>"}
+    image = {"alt": alt, "width": shown_width(figure)}
+    show_with_caption(bundle, {"image/png": image}, caption)
+
+
+def show_with_caption(bundle: dict, metadata: dict, caption: str) -> None:
+    """Show whatever holds a PNG, by its MIME bundle, and a caption below.
+
+    Raises ValueError for an empty caption, or no alternative text in the PNG's metadata.
+    """
+    if not caption.strip() or not metadata["image/png"]["alt"].strip():
         raise ValueError("a figure needs a caption and an alternative text: say what it shows")
+    display(bundle, metadata=metadata, raw=True)
+    number, _, text = caption.partition(". ")
+    display(Markdown(f"*{number}.* {text}"))
+
+
+def as_png(figure: Figure) -> bytes:
+    """Close a figure and return it as a PNG of 256 colours, which keeps notebooks small."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
     plt.close(figure)
     image = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small = io.BytesIO()
     image.save(small, format="png", optimize=True)
-    width = round(figure.get_size_inches()[0] * 96)
-    display(
-        {"image/png": small.getvalue(), "text/plain": f"<Figure: {alt}>"},
-        metadata={"image/png": {"alt": alt, "width": width}},
-        raw=True,
-    )
-    number, _, text = caption.partition(". ")
-    display(Markdown(f"*{number}.* {text}"))
+    return small.getvalue()
+
+
+def shown_width(figure: Figure) -> int:
+    """Return how many pixels wide a page shows a figure, whatever its resolution."""
+    return round(figure.get_size_inches()[0] * 96)
 
 
 def picture(tokens: Float[Tensor, "1 h w c"]) -> Float[np.ndarray, "height width 3"]:
@@ -128,14 +144,16 @@ def draw_regions(
     title: str = "",
     padding_id: int | None = None,
     strength: float = 0.7,
-    numbers: bool = True,
+    numbers: bool | Bool[Tensor, "h w"] = True,
 ) -> None:
     """Colour every token by its region and print the region's number on it.
 
     Drawn over a photograph if one is there already.  ``padding_id`` is the region to draw grey and
-    hatched; ``strength`` is the colours' opacity, 0 to 1.
+    hatched; ``strength`` is the colours' opacity, 0 to 1; ``numbers`` says whether to print the
+    numbers, or on which tokens.
     """
     height, width = ids.shape
+    numbered = torch.as_tensor(numbers).expand(height, width)
     _token_axes(axes, height, width, title)
     font_size = min(11.0, 70 / max(height, width) + 2.5)
     for y in range(height):
@@ -145,7 +163,7 @@ def draw_regions(
                 continue
             colour = (*to_rgb(region_colour(region)), strength)
             axes.add_patch(Rectangle((x, y), 1, 1, fc=colour, ec=(1, 1, 1, 0.6), lw=0.6))
-            if numbers:
+            if numbered[y, x]:
                 _sign(axes, y, x, str(region), font_size)
     if padding_id is not None:
         draw_padding(axes, ids == padding_id)
@@ -196,16 +214,18 @@ def draw_attended(
 
     ``query`` is (row, column); ``forbidden`` are the keys that share its window but not its region.
     """
+    size = min(11.0, 240 / max(allowed.shape))  # smaller signs where tokens are small
     for y, x in allowed.nonzero().tolist():
         axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(PALETTE[0]), 0.55), ec="white", lw=0.6))
         if (y, x) != tuple(query):
-            _sign(axes, y, x, "●", 8.0)
+            _sign(axes, y, x, "●", 0.73 * size)
     for y, x in forbidden.nonzero().tolist() if forbidden is not None else ():
         axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(FORBIDDEN), 0.6), ec="white", lw=0.6))
-        _sign(axes, y, x, "×", 11.0)
+        _sign(axes, y, x, "×", size)
     y, x = query
-    axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(QUERY), 0.5), ec=QUERY, lw=2.5))
-    _sign(axes, y, x, "★", 11.0)
+    line_width = min(2.5, size / 4)
+    axes.add_patch(Rectangle((x, y), 1, 1, fc=(*to_rgb(QUERY), 0.5), ec=QUERY, lw=line_width))
+    _sign(axes, y, x, "★", size)
 
 
 def draw_weights(
@@ -254,7 +274,7 @@ def region_colour(region: int) -> str:
 
 
 def _sign(axes: Axes, y: int, x: int, text: str, size: float) -> None:
-    outline = mpl.patheffects.withStroke(linewidth=2, foreground=INK)
+    outline = mpl.patheffects.withStroke(linewidth=min(2, size / 3), foreground=INK)
     axes.text(
         x + 0.5,
         y + 0.52,

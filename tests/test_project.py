@@ -80,6 +80,19 @@ def test_conda_installs_the_same_bounds():
     assert environment["channels"] == ["conda-forge"]
 
 
+def test_every_file_of_the_package_is_installed():
+    setuptools = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["tool"][
+        "setuptools"
+    ]
+    for path in PACKAGE.rglob("*"):
+        if path.is_dir() or "__pycache__" in path.parts:
+            continue
+        package = ".".join(path.parent.relative_to(PROJECT).parts)
+        assert package in setuptools["packages"], path
+        patterns = ["*.py", *setuptools["package-data"].get(package, [])]
+        assert any(path.match(pattern) for pattern in patterns), path
+
+
 # --- who imports whom ---
 
 

@@ -4,6 +4,17 @@ A check is plain for now: it runs an attempt on a list of cases and shows the fi
 """
 
 from swin_tutorial.exercises.check import Verdict, check, reveal, verify
+from swin_tutorial.exercises.investigations import INVESTIGATIONS, investigate, judge
 from swin_tutorial.exercises.questions import EXERCISES, Exercise
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "reveal", "verify"]
+__all__ = [
+    "EXERCISES",
+    "INVESTIGATIONS",
+    "Exercise",
+    "Verdict",
+    "check",
+    "investigate",
+    "judge",
+    "reveal",
+    "verify",
+]

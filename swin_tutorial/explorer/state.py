@@ -1,0 +1,114 @@
+"""What the explorer's state may be: one set of rules for Python, which is told, and for the page,
+which is put right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from swin_tutorial.grid import WindowGrid
+
+LARGEST_SIZE = 64  # tokens; LIMITS in geometry.js says the same
+LARGEST_WINDOW = 16
+
+SIZES = ("height", "width", "window_size", "shift_size")
+CHOICES = {"padding": ("mask", "attend"), "masked": (True, False), "form": ("boolean", "additive")}
+# In the order in which they depend on each other.
+STATE = (*SIZES, *CHOICES, "query", "key", "selected_window")
+
+
+def fault(name: str, state: dict[str, Any]) -> str:
+    """Return why ``state[name]`` cannot be, beside the rest of the state; "" if it can."""
+    value = state[name]
+    if name in SIZES:
+        low, high = _range(name, state)
+        is_within = type(value) is int and low <= value <= high
+        than = f", smaller than window_size {state['window_size']}" if name == "shift_size" else ""
+        return "" if is_within else f"must be a whole number, {low} to {high}{than}"
+    if name in CHOICES:
+        choices = CHOICES[name]
+        is_known = any(value == one and type(value) is type(one) for one in choices)
+        return "" if is_known else f"must be {choices[0]!r} or {choices[1]!r}"
+    grid = grid_of(state)
+    if name == "query":
+        height, width = grid.padded_size
+        is_token = _is_token(value, grid)
+        return (
+            "" if is_token else f"must be the (row, column) of a token of the {height}x{width} map"
+        )
+    if name == "key":
+        window = window_and_token(grid, state["query"])[0]
+        is_key = _is_token(value, grid) and window_and_token(grid, value)[0] == window
+        is_right = value is None or is_key
+        return "" if is_right else f"must be None or a token of the query's window, {window}"
+    last = grid.num_windows - 1
+    is_window = type(value) is int and 0 <= value <= last
+    return "" if is_window else f"must be the number of a window, 0 to {last}"
+
+
+def put_right(state: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return ``wanted`` with values that can be, as near as possible, and a word on each change.
+
+    ``state`` is what it is now.  A shift that a smaller window leaves too large is lowered too.
+    """
+    merged, reasons = {**state, **wanted}, []
+    checked = [name for name in STATE if name in wanted or name == "shift_size"]
+    for name in checked:
+        why = fault(name, merged)
+        if why:
+            was, merged[name] = merged[name], _nearest(name, merged, state[name])
+            reasons.append(f"{name} {was!r} became {merged[name]!r}: it {why}")
+    right = {name: value for name, value in merged.items() if name in wanted}
+    return {**right, "shift_size": merged["shift_size"]}, reasons
+
+
+def grid_of(state: dict[str, Any]) -> WindowGrid:
+    """Return the geometry of a state as the package's own value."""
+    return WindowGrid(*(state[name] for name in (*SIZES, "padding")))
+
+
+def window_and_token(grid: WindowGrid, home: Sequence[int]) -> tuple[int, int]:
+    """Return the window that holds a token after the roll, and the token's number in it.
+
+    ``home`` is the token's (row, column) in the padded map, before the roll.
+    """
+    (row, y), (column, x) = (
+        divmod((place - shift) % size, window)
+        for place, shift, size, window in zip(
+            home, grid.used_shift, grid.padded_size, grid.window_size, strict=True
+        )
+    )
+    columns = grid.padded_size[1] // grid.window_size[1]
+    return row * columns + column, y * grid.window_size[1] + x
+
+
+def home_of(grid: WindowGrid, window: int, token: int) -> tuple[int, int]:
+    """Return the (row, column) in the padded map, before the roll, of a window's token."""
+    row, column = divmod(window, grid.padded_size[1] // grid.window_size[1])
+    y, x = divmod(token, grid.window_size[1])
+    rolled = row * grid.window_size[0] + y, column * grid.window_size[1] + x
+    return tuple(
+        (place + shift) % size
+        for place, shift, size in zip(rolled, grid.used_shift, grid.padded_size, strict=True)
+    )
+
+
+def _range(name: str, state: dict[str, Any]) -> tuple[int, int]:
+    if name == "shift_size":
+        return 0, state["window_size"] - 1
+    return 1, LARGEST_WINDOW if name == "window_size" else LARGEST_SIZE
+
+
+def _nearest(name: str, state: dict[str, Any], before: Any) -> Any:
+    if name not in SIZES:
+        return before
+    low, high = _range(name, state)
+    value = state[name] if type(state[name]) is int else before
+    return min(max(value, low), high)
+
+
+def _is_token(value: Any, grid: WindowGrid) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(type(one) is int for one in value)
+        and all(0 <= one < size for one, size in zip(value, grid.padded_size, strict=True))
+    )

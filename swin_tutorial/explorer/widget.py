@@ -1,0 +1,253 @@
+"""The widget: the state as traits, checked, which the page follows and changes in its turn."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import torch
+import traitlets
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from swin_tutorial import plotting
+from swin_tutorial.explorer import assets
+from swin_tutorial.explorer.pictures import Picture, as_address, as_picture, stretched
+from swin_tutorial.explorer.state import (
+    LARGEST_SIZE,
+    LARGEST_WINDOW,
+    SIZES,
+    STATE,
+    fault,
+    grid_of,
+    home_of,
+    put_right,
+    window_and_token,
+)
+from swin_tutorial.explorer.still import still_figure
+from swin_tutorial.explorer.weights import attention_weights
+from swin_tutorial.grid import WindowGrid
+from swin_tutorial.masks import additive_mask, shifted_window_mask
+from swin_tutorial.model import SwinTransformer
+
+LEVELS = 65535  # of a weight, sent as a 16-bit number: 1.0 is the largest, 0 exactly 0
+
+
+class MaskExplorer(anywidget.AnyWidget):
+    """A shifted-window geometry to look at, point at and change, on the page and from Python.
+
+    Every argument but ``image`` is a trait, which can be set and observed; the page follows, and
+    sets it in turn.  Windows are square here.  A token is named by its (row, column) in the map as
+    it is, before the roll, padding included.
+
+    Args:
+        height, width: size of the map in tokens, 1 to 64.
+        window_size: rows and columns of a window in tokens, 1 to 16.
+        shift_size: 0 to ``window_size - 1``.
+        padding: "mask" or "attend", see ``WindowGrid``.
+        masked: whether the mask is on; off shows what leaks between the edges of the map.
+        form: how the mask's entries are written, "boolean" or "additive".
+        query: the token whose keys are lit.  Its window is ``selected_window``.
+        key: a token of the same window, to look at one pair; or None.
+        selected_window: set it to move the query to the same place in another window.
+        image: a photograph's name (``data.PHOTOGRAPHS``), an image, or an array (h w 3) of values
+            between 0 and 1; None for plain tokens.
+
+    Setting a value that cannot be raises ``traitlets.TraitError``; one from the page is put right
+    instead, and ``notice`` says why.
+
+    >>> explorer = MaskExplorer(height=8, width=12, window_size=4, shift_size=2)
+    >>> explorer.query = (7, 2)
+    >>> explorer.mask()[explorer.selected_window]
+    """
+
+    height = traitlets.Int(8).tag(sync=True)
+    width = traitlets.Int(12).tag(sync=True)
+    window_size = traitlets.Int(4).tag(sync=True)
+    shift_size = traitlets.Int(2).tag(sync=True)
+    padding = traitlets.Unicode("mask").tag(sync=True)
+    masked = traitlets.Bool(True).tag(sync=True)
+    form = traitlets.Unicode("boolean").tag(sync=True)
+    query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(0, 0)).tag(sync=True)
+    key = traitlets.Tuple(
+        traitlets.Int(), traitlets.Int(), allow_none=True, default_value=None
+    ).tag(sync=True)
+    selected_window = traitlets.Int(5).tag(sync=True)
+    notice = traitlets.Unicode("").tag(sync=True)
+
+    _image = traitlets.Unicode("").tag(sync=True)  # an address that holds the picture itself
+    _heads = traitlets.Int(0).tag(sync=True)  # of the model whose weights are shown; 0 for none
+    _weights = traitlets.Bytes(b"").tag(sync=True)
+
+    _esm = assets.script("widget.js")
+    _css = assets.style()
+
+    def __init__(self, image: Picture = "chelsea", **state: Any):
+        unknown = sorted(set(state) - set(STATE))
+        if unknown:
+            known = ", ".join(("image", *STATE))
+            raise TypeError(f"MaskExplorer takes no {unknown[0]!r}: it takes {known}")
+        window_size = state.get("window_size", 4)
+        if isinstance(window_size, int):
+            state.setdefault("shift_size", window_size // 2)
+        selected_window = state.pop("selected_window", None)
+        self._fixed: dict[str, Any] = {}  # by a model
+        self._picture = as_picture(image)
+        super().__init__(_image=as_address(self._picture), **state)
+        self._follow_query()
+        if selected_window is not None:
+            self.selected_window = selected_window
+
+    @classmethod
+    def from_model(
+        cls,
+        model: SwinTransformer,
+        image: Float[Tensor, "1 rgb h w"],
+        block: tuple[int, int] = (0, 1),
+        picture: Picture = None,
+    ) -> "MaskExplorer":
+        """Return an explorer of one block's attention weights, head by head, under its mask.
+
+        ``image`` is the model's input; ``block`` is (stage, block), both from 0.  ``picture`` is
+        what to show as the image, by default the input stretched to between 0 and 1.  The sizes and
+        the padding are the block's and stay fixed; with ``masked`` off, the weights are those that
+        the block would compute without its mask.
+        Raises ValueError for a block that the model does not have, or a map too large to show.
+        """
+        grid, weights = attention_weights(model, image, block)
+        if max(grid.height, grid.width) > LARGEST_SIZE or grid.window_size[0] > LARGEST_WINDOW:
+            raise ValueError(
+                f"block {block} has a map of {grid.height}x{grid.width} tokens and windows of "
+                f"{grid.window_size[0]}; at most {LARGEST_SIZE} and {LARGEST_WINDOW} can be shown: "
+                "choose a later stage or a smaller image"
+            )
+        explorer = cls(
+            image=stretched(image[0]) if picture is None else picture,
+            height=grid.height,
+            width=grid.width,
+            window_size=grid.window_size[0],
+            shift_size=grid.shift_size[0],
+            padding=grid.padding,
+        )
+        levels = (weights * LEVELS).round().to(torch.int32).numpy().astype("<u2")
+        explorer._weights = levels.tobytes()
+        explorer._heads = weights.shape[2]
+        explorer._fixed = {name: getattr(explorer, name) for name in (*SIZES, "padding")}
+        return explorer
+
+    @property
+    def grid(self) -> WindowGrid:
+        """The geometry as the package's own value."""
+        return grid_of(self._state())
+
+    def mask(self) -> Bool[Tensor, "n t t"] | Float[Tensor, "n t t"]:
+        """Return the mask as it is shown: boolean or additive, nothing forbidden if it is off."""
+        mask = self._boolean_mask()
+        if not self.masked:
+            mask = torch.ones_like(mask)
+        return additive_mask(mask) if self.form == "additive" else mask
+
+    def query_mask(self) -> Shaped[Tensor, "m m"]:
+        """Return the query's row of the mask, folded to the window's shape: what it may see."""
+        row = self.mask()[self.selected_window, self.token]
+        return row.view(self.window_size, self.window_size)
+
+    @property
+    def token(self) -> int:
+        """The query's number in its window, row by row."""
+        return window_and_token(self.grid, self.query)[1]
+
+    def export_html(self, path: str | Path) -> Path:
+        """Write the explorer as one page that needs neither a kernel nor the net; return its path.
+
+        It starts in the state shown here.  A model's attention weights are left out.
+        """
+        path = Path(path)
+        state = {name: getattr(self, name) for name in STATE if name != "selected_window"}
+        path.write_text(assets.page({**state, "image": self._image}), "utf-8")
+        return path
+
+    # --- how it is shown ---
+
+    def show(self, caption: str) -> None:
+        """Show the explorer with its caption below, which starts with the figure's number."""
+        plotting.show_with_caption(*self._repr_mimebundle_(), caption)
+
+    def describe(self) -> str:
+        """Say in two sentences what is lit: the alternative text of the picture."""
+        row = self._boolean_mask()[self.selected_window, self.token]
+        return (
+            f"Mask explorer: {self.height} by {self.width} tokens, windows of {self.window_size} "
+            f"by {self.window_size}, shift {self.shift_size}. The query {self.query} may attend to "
+            f"{int(row.sum())} of the {len(row)} tokens of window {self.selected_window}."
+        )
+
+    def __repr__(self) -> str:
+        sizes = (f"{name}={getattr(self, name)}" for name in SIZES)
+        return f"MaskExplorer({', '.join(sizes)})"
+
+    def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
+        """Return the widget, a picture of it, and a text that is the same in every run."""
+        bundle, metadata = super()._repr_mimebundle_()
+        figure = still_figure(self.grid, self._picture, self.selected_window, self.token)
+        width = plotting.shown_width(figure)
+        png = base64.b64encode(plotting.as_png(figure)).decode()
+        return (
+            {**bundle, "text/plain": repr(self), "image/png": png},
+            {**metadata, "image/png": {"alt": self.describe(), "width": width}},
+        )
+
+    # --- what may be set ---
+
+    def set_state(self, sync_data: dict) -> None:
+        """Take over what the page has set; what cannot be is put right, and ``notice`` says why."""
+        ours = {name: value for name, value in sync_data.items() if name in STATE}
+        right, reasons = put_right(self._state(), ours)
+        fixed = {
+            name: value for name, value in self._fixed.items() if right.get(name, value) != value
+        }
+        reasons += [f"{name} stays {value!r}: the model fixes it" for name, value in fixed.items()]
+        super().set_state({**sync_data, **right, **fixed})
+        if reasons:
+            self.notice = "; ".join(reasons)
+
+    @traitlets.validate(*STATE)
+    def _check(self, proposal: dict) -> Any:
+        name, value = proposal["trait"].name, proposal["value"]
+        state = {**self._state(), name: value}
+        if why := fault(name, state):
+            raise traitlets.TraitError(f"{name} {why}, got {value!r}")
+        if name == "window_size" and fault("shift_size", state):
+            raise traitlets.TraitError(
+                f"window_size {value} must be larger than shift_size {self.shift_size}: lower "
+                "shift_size first, or set both in a block: with explorer.hold_trait_notifications()"
+            )
+        if self._fixed.get(name, value) != value:
+            raise traitlets.TraitError(
+                f"{name} {value!r} cannot be set: the model whose attention is shown fixes it at "
+                f"{self._fixed[name]!r}"
+            )
+        return value
+
+    # --- query and window go together ---
+
+    @traitlets.observe(*SIZES, "query")
+    def _follow_query(self, _=None) -> None:
+        grid = self.grid
+        last = (size - 1 for size in grid.padded_size)
+        self.query = tuple(map(min, self.query, last))
+        self.selected_window = window_and_token(grid, self.query)[0]
+        if fault("key", self._state()):
+            self.key = None
+
+    @traitlets.observe("selected_window")
+    def _follow_window(self, _) -> None:
+        window, token = window_and_token(self.grid, self.query)
+        if window != self.selected_window:
+            self.query = home_of(self.grid, self.selected_window, token)
+
+    def _state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in STATE}
+
+    def _boolean_mask(self) -> Bool[Tensor, "n t t"]:
+        return shifted_window_mask(*(getattr(self, name) for name in (*SIZES, "padding")))
