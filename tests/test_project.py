@@ -25,6 +25,7 @@ ORDER = [
     "attention",
     "model",
     "checkpoints",
+    "augmentation",
     "data",
     "training",
     "experiments",
