@@ -1,5 +1,6 @@
 """The command ``swin-tutorial``."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -41,6 +42,52 @@ def lab(
     os.execv(sys.executable, lab_command(port, _has_screen() if browser is None else browser))
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train(context: typer.Context) -> None:
+    """Train a model; swin-tutorial train quick --help lists all options."""
+    from swin_tutorial import plotting, recipes, training
+
+    arguments, config = _training_arguments(context.args, recipes)
+    try:
+        summary = training.train(
+            config,
+            arguments.folder,
+            arguments.resume,
+            arguments.device,
+            data_folder=arguments.data_folder,
+        )
+        if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes so
+            plotting.save_run_figures(arguments.folder)
+            typer.echo(_summary_line(arguments.preset, config.seed, summary, arguments.folder))
+    except training.Stopped as stop:
+        typer.echo(stop, err=True)
+        raise typer.Exit(128 + stop.signal) from None
+    except (training.TrainingError, ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    data_folder: Annotated[Path | None, typer.Option(help="Where to look for the data first.")] = (
+        None
+    ),
+) -> None:
+    """Try the model of a finished run on its test images again, on the CPU."""
+    from swin_tutorial import training
+
+    try:
+        found = training.evaluate_run(folder, data_folder)
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{found.accuracy:.2%} of {int(found.confusion.sum()):,} test images")
+
+
 @bench.command()
 def masks(
     json_file: Annotated[
@@ -64,6 +111,46 @@ def model(
     from swin_tutorial import benchmark
 
     benchmark.model(json_file, compiled=compiled)
+
+
+def _training_arguments(arguments: list[str], recipes) -> tuple:
+    """Return what the command line of ``train`` says, and the configuration that it asks for.
+
+    The options are the fields of the configuration: they are listed there, and only there.
+    """
+    preset = next((one for one in arguments[:1] if not one.startswith("-")), "quick")
+    parser = argparse.ArgumentParser(prog="swin-tutorial train", allow_abbrev=False)
+    parser.add_argument("preset", nargs="?", choices=recipes.PRESETS, default=preset)
+    if preset not in recipes.PRESETS:
+        parser.parse_args(arguments)  # says so, and which there are
+    parser.add_argument("--folder", type=Path, help="where the run's files go, by default in runs/")
+    parser.add_argument("--resume", action="store_true", help="go on where the folder's run is")
+    parser.add_argument("--device", help="cpu, cuda, …; by default the GPU if there is one")
+    parser.add_argument("--data-folder", type=Path, help="where to look for the data first")
+    group = parser.add_argument_group(f"what is trained, and how (in brackets what {preset} has)")
+    options = recipes.options(recipes.PRESETS[preset])
+    for one in options:
+        flag = {"action": argparse.BooleanOptionalAction} if one.kind is bool else {"metavar": "…"}
+        default = str(one.default).replace("%", "%%")
+        name = "--" + one.name.replace("_", "-")
+        group.add_argument(name, dest=one.name, help=f"{one.help} [{default}]", **flag)
+    found = parser.parse_args(arguments)
+    given = {one.name: getattr(found, one.name) for one in options}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        config = recipes.changed(recipes.PRESETS[preset], given)
+    except ValueError as error:
+        parser.error(str(error))
+    found.folder = found.folder or Path("runs") / f"{preset}-seed{config.seed}"
+    return found, config
+
+
+def _summary_line(preset: str, seed: int, summary: dict, folder: Path) -> str:
+    return (
+        f"{preset}, seed {seed}: {summary['test_accuracy']:.2%} of {summary['test_images']:,} test "
+        f"images, {summary['parameters']:,} parameters, {summary['seconds']:,.0f} s at "
+        f"{summary['images_per_second']:,.0f} images/s on {summary['device']}; files in {folder}"
+    )
 
 
 def lab_command(port: int, browser: bool) -> list[str]:

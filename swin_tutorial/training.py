@@ -7,131 +7,42 @@ of a run, no state of a random generator is kept, and on a CPU a resumed run goe
 
 import contextlib
 import copy
-import dataclasses
 import hashlib
-import io
 import json
 import math
 import os
-import pickle
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors.torch
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from swin_tutorial.augmentation import Augmentation
-from swin_tutorial.baseline import ResNet, ResNetConfig
-from swin_tutorial.data import DeviceBatches, evaluation_batches, load_images
-from swin_tutorial.model import PRESETS as MODELS
-from swin_tutorial.model import SwinConfig, SwinTransformer
-
-# --- what determines a run ---
-
-ARCHITECTURES = {"swin": (SwinConfig, SwinTransformer), "resnet": (ResNetConfig, ResNet)}
-
-
-def _option(default, text: str):
-    """Return a dataclass field with the help text of its command-line option."""
-    return field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that determines the weights that a run ends with, on a given machine.
-
-    Each field, and each of ``model`` and ``augmentation``, is an option of ``swin-tutorial train``.
-    Raises ValueError for a value that makes no sense, naming it.
-    """
-
-    model: SwinConfig | ResNetConfig
-    augmentation: Augmentation
-    data: str = _option("fashion-mnist-subset", "a data set's name, or a folder of images")
-    epochs: int = _option(10, "how often to go through the training images")
-    batch_size: int = _option(128, "images in one step, over all processes")
-    accumulation: int = _option(1, "parts that each process cuts its batch into, to save memory")
-    learning_rate: float = _option(1e-3, "its peak, after the warm-up")
-    warmup_epochs: float = _option(1.0, "epochs in which the learning rate rises from 0")
-    weight_decay: float = _option(0.05, "AdamW's, of everything but biases, norms and the like")
-    clip_norm: float = _option(5.0, "the gradient's largest norm; inf for no limit")
-    label_smoothing: float = _option(0.1, "part of the target that is spread over all classes")
-    ema_decay: float = _option(0.999, "of the moving average of the weights; 0 for none")
-    bf16: bool = _option(False, "compute in bfloat16 where that is safe")
-    compile: bool = _option(False, "compile the model: slow to begin with, then fast")
-    without: str = _option("", "ablation: leave out the 'shift', or the 'mask'")
-    seed: int = _option(0, "of the first weights, the batches and all else that is drawn")
-    evaluate_every: int = _option(1, "epochs between two looks at the test images")
-    save_every: int = _option(200, "steps between two checkpoints")
-    log_every: int = _option(20, "steps between two lines of metrics.jsonl")
-
-    def __post_init__(self):
-        names = ("epochs", "batch_size", "accumulation", "evaluate_every", "save_every")
-        for name in (*names, "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("label_smoothing", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        for name in ("learning_rate", "warmup_epochs", "weight_decay", "clip_norm"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.without not in ("", "shift", "mask"):
-            raise ValueError(f"without must be 'shift', 'mask' or empty, got {self.without!r}")
-        if self.without and not isinstance(self.model, SwinConfig):
-            raise ValueError(f"without={self.without!r}: only a Swin Transformer has that")
-
-    def as_dict(self) -> dict:
-        """Return the configuration as plain values, as they stand in a run's config.json."""
-        kinds = {config: name for name, (config, _) in ARCHITECTURES.items()}
-        return {"architecture": kinds[type(self.model)], **dataclasses.asdict(self)}
-
-    @staticmethod
-    def from_dict(values: dict) -> "TrainingConfig":
-        """Return the configuration that ``as_dict`` (or JSON made of it) describes."""
-        values = dict(values)
-        kind = ARCHITECTURES[values.pop("architecture")][0]
-        model = {k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("model").items()}
-        augmentation = Augmentation(**values.pop("augmentation"))
-        return TrainingConfig(kind(**model), augmentation, **values)
-
-
-SMALL_SWIN = SwinConfig(
-    channels=32, depths=(2, 4), heads=(1, 2), window_size=7, patch_size=2, stochastic_depth=0.05
+from swin_tutorial import runs
+from swin_tutorial.augmentation import generator
+from swin_tutorial.data import DeviceBatches, LabelledImages, evaluation_batches, load_images
+from swin_tutorial.evaluation import Evaluation, evaluate, worst_mistakes
+from swin_tutorial.processes import (
+    StopSignals,
+    any_process,
+    deterministic,
+    device_name,
+    processes,
+    rank,
+    total_over_processes,
+    world_size,
 )
-PRESETS = {
-    # Two CPU cores, 5 minutes.
-    "quick": TrainingConfig(
-        SMALL_SWIN,
-        Augmentation(crop_padding=1, flip=True),
-        epochs=20,
-        learning_rate=2e-3,
-        warmup_epochs=2.0,
-        clip_norm=1.0,
-    ),
-}
+from swin_tutorial.recipes import TrainingConfig, build_model, fitted
+from swin_tutorial.runs import Stopped, TrainingError
 
-
-def build_model(config: TrainingConfig) -> SwinTransformer | ResNet:
-    """Return the untrained model of a run, its weights drawn from the run's seed."""
-    torch.manual_seed(config.seed)
-    _, architecture = next(a for a in ARCHITECTURES.values() if isinstance(config.model, a[0]))
-    model = architecture(config.model)
-    for block in model.all_blocks() if config.without else ():
-        if config.without == "shift":
-            block.shift_size = 0
-        else:  # attention gets the windows, and never a mask
-            block.attn.register_forward_pre_hook(lambda attention, windows_mask: windows_mask[:1])
-    return model
+EVALUATION_BATCH = 500  # images at a time in each process
 
 
 # --- one step ---
@@ -176,10 +87,10 @@ def training_step(
     """
     optimizer.zero_grad()
     loss = torch.zeros((), device=images.device)
-    parts = list(zip(images.chunk(config.accumulation), targets.chunk(config.accumulation)))
-    for number, (part, wanted) in enumerate(parts, start=1):
+    parts, wanted_parts = images.chunk(config.accumulation), targets.chunk(config.accumulation)
+    for number, (part, wanted) in enumerate(zip(parts, wanted_parts, strict=True), start=1):
         # Many processes add up their gradients only once they are complete.
-        is_early = number < len(parts) and isinstance(forward, DistributedDataParallel)
+        is_early = number < len(parts) and hasattr(forward, "no_sync")
         with forward.no_sync() if is_early else contextlib.nullcontext():
             with torch.autocast(images.device.type, torch.bfloat16, enabled=config.bf16):
                 scores = forward(part)
@@ -204,269 +115,279 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
     )
 
 
-# --- how good is it ---
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model makes of labelled images, each counted once.
-
-    Args:
-        confusion: how many images of a class (row) were taken for which class (column).
-        loss: mean cross-entropy, without label smoothing.
-    """
-
-    confusion: Int[Tensor, "truth predicted"]
-    loss: float
-
-    @property
-    def accuracy(self) -> float:
-        """The part of all images that was recognised."""
-        return (self.confusion.trace() / self.confusion.sum()).item()
-
-    @property
-    def class_accuracies(self) -> list[float]:
-        """The part of each class's images that was recognised."""
-        return (self.confusion.diagonal() / self.confusion.sum(1)).tolist()
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: int
-) -> Evaluation:
-    """Return how well a model does on (images, labels) batches, those of all processes together.
-
-    In single precision, whatever the run was trained in: a stored model then gets the same score
-    on another machine.
-    """
-    device = next(model.parameters()).device
-    confusion = torch.zeros(classes**2, dtype=torch.int64, device=device)
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    model.eval()
-    for images, labels in batches:
-        scores = model(images)
-        loss += F.cross_entropy(scores, labels, reduction="sum")
-        confusion += torch.bincount(labels * classes + scores.argmax(1), minlength=classes**2)
-    model.train()
-    total_over_processes(confusion, loss)
-    return Evaluation(confusion.view(classes, classes).cpu(), (loss / confusion.sum()).item())
-
-
-@torch.no_grad()
-def worst_mistakes(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], count: int = 24
-) -> dict[str, Shaped[Tensor, "count ..."]]:
-    """Return the images of which a model was surest and yet wrong: the surest one first.
-
-    The tensors are ``images``, ``truth``, ``predicted`` and ``confidence``.
-    """
-    worst = {}
-    model.eval()
-    for images, labels in batches:
-        confidence, predicted = model(images).softmax(1).max(1)
-        found = {
-            "images": images,
-            "truth": labels,
-            "predicted": predicted,
-            "confidence": confidence,
-        }
-        wrong = predicted != labels
-        found = {name: one[wrong].cpu() for name, one in found.items()}
-        worst = {name: torch.cat([worst[name], found[name]]) for name in worst} or found
-        order = worst["confidence"].argsort(descending=True, stable=True)[:count]
-        worst = {name: one[order] for name, one in worst.items()}
-    model.train()
-    return worst
-
-
-# --- files: whole or not there ---
-
-CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-WEIGHTS, MISTAKES = "model.safetensors", "mistakes.safetensors"
-CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot go on.  The message says why, and what there is to go on from."""
-
-
-class Stopped(TrainingError):
-    """A run that was asked to stop, and saved a checkpoint first."""
-
-
-def write_file(path: Path, content: bytes, keep: Path | None = None) -> None:
-    """Write a file such that, whatever happens, there is the old one or the whole new one.
-
-    ``keep`` is the name under which the old one stays.  Raises TrainingError if the disk refuses.
-    """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk, not only on its way there
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise TrainingError(
-            f"cannot write {path} ({len(content):,} bytes): {error.strerror}.  The last good "
-            "checkpoint is kept: make room, then go on with --resume"
-        ) from error
-
-
-def load_checkpoint(folder: Path, config: TrainingConfig) -> dict | None:
-    """Return the newest checkpoint of a run, None if it has none.
-
-    Raises TrainingError for a damaged one, and for one of another configuration.
-    """
-    path, previous = folder / CHECKPOINT, folder / PREVIOUS
-    if not path.exists():  # killed between the two renamings of write_file
-        path = previous
-    if not path.exists():
-        return None
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        differing = differences(checkpoint["config"], config.as_dict())
-    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        way_out = "delete it and start again"
-        if path != previous and previous.exists():
-            way_out = f"delete it, and --resume goes on from {previous.name}"
-        raise TrainingError(
-            f"{path} ({path.stat().st_size:,} bytes) is damaged or no checkpoint: {way_out}"
-        ) from error
-    if differing:
-        raise TrainingError(
-            f"{path} belongs to another configuration ({'; '.join(differing)}): give the options "
-            "that it was started with, or another --folder"
-        )
-    return checkpoint
-
-
-def differences(theirs: dict, ours: dict, prefix: str = "") -> list[str]:
-    """Return what differs between two configurations, in words."""
-    found = []
-    for name in sorted(theirs.keys() | ours.keys()):
-        one, other = theirs.get(name), ours.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            found += differences(one, other, f"{name}.")
-        elif one != other:
-            found.append(f"{prefix}{name} was {one!r} and is {other!r}")
-    return found
-
-
-def load_run(folder: Path) -> tuple[TrainingConfig, SwinTransformer | ResNet]:
-    """Return the configuration and the trained model of a finished run."""
-    config = TrainingConfig.from_dict(json.loads((folder / CONFIG).read_text()))
-    model = build_model(config)
-    model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
-    return config, model.eval()
-
-
-# --- one process or many ---
-
-
-def rank() -> int:
-    """Return this process's number; process 0 is the one that writes."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    """Return how many processes train together."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def total_over_processes(*tensors: Tensor) -> None:
-    """Replace each tensor, in place, by its sum over all processes."""
-    for tensor in tensors if dist.is_initialized() else ():
-        dist.all_reduce(tensor)
-
-
-@contextlib.contextmanager
-def processes(device: str | None) -> Iterator[torch.device]:
-    """Join the processes that torchrun started, if it did, and give this one its device."""
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if not dist.is_torchelastic_launched():
-        yield torch.device(kind)
-        return
-    if kind == "cuda":
-        kind = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(kind)
-    dist.init_process_group("nccl" if "cuda" in kind else "gloo")
-    try:
-        yield torch.device(kind)
-    finally:
-        dist.destroy_process_group()
-
-
-@contextlib.contextmanager
-def deterministic(device: torch.device) -> Iterator[None]:
-    """Compute the same twice, on a CPU; there a few sums depend on the threads' timing otherwise.
-
-    GPUs would pay with speed, and are left as they are.
-    """
-    before = torch.are_deterministic_algorithms_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and for debugging
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
-
-
-class StopSignals:
-    """Take note of Ctrl-C and SIGTERM instead of dying at once.  A second one does kill."""
-
-    def __enter__(self) -> "StopSignals":
-        self.received = 0
-        self._before = {}
-        with contextlib.suppress(ValueError):  # only the main thread may
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _) -> None:
-        self.received = number
-        self.__exit__()
-
-
 # --- a run ---
 
 
 class Run:
     """A model on its way from random weights to trained ones, and its folder.
 
-    Only process 0 writes there; all of them read, so they must see the same folder.
+    Every process makes one.  Only process 0 writes to the folder, but all of them read it.
     """
 
-    def __init__(
-        self, config: TrainingConfig, folder: Path, images: tuple, device: torch.device
-    ):
+    def __init__(self, config: TrainingConfig, folder: Path, images: tuple, device: torch.device):
         train_images, self.test_images = images
-        self.folder, self.device = folder, device
-        self.classes = train_images.classes
-        self.config = config
-        self.model = build_model(config).to(device)
-        self.average = copy.deepcopy(self.model) if config.ema_decay else None
-        groups = parameter_groups(self.model, config.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
+        self.config, self.folder, self.device = config, folder, device
         self.batches = DeviceBatches(
             train_images,
             config.batch_size,
             device,
-            seed=config.seed,
-            augmentation=config.augmentation,
-            rank=rank(),
-            world_size=world_size(),
+            config.seed,
+            config.augmentation,
+            rank(),
+            world_size(),
         )
         self.steps = config.epochs * len(self.batches)
+        self.model = build_model(config).to(device)
+        self.average = copy.deepcopy(self.model) if config.ema_decay else None
+        groups = parameter_groups(self.model, config.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
         self.step = 0
-        self.sums = torch.zeros(3, device=device)  # of loss, gradient norm and steps, since a log
+        self.sums = torch.zeros(
+            3, device=device
+        )  # loss, gradient norm and steps since the last log
         self.seconds = {"training": 0.0, "evaluation": 0.0}
+
+        forward = self.model
+        if dist.is_initialized():
+            forward = DistributedDataParallel(forward)
+        self.forward = torch.compile(forward) if config.compile else forward
+        self.writer = None
+
+    def start(self, checkpoint: dict | None) -> None:
+        """Begin, or go on from a checkpoint."""
+        if checkpoint:
+            self.model.load_state_dict(checkpoint["model"])
+            if self.average is not None:
+                self.average.load_state_dict(checkpoint["average"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
+            self.sums = checkpoint["sums"].to(self.device)
+        if rank() == 0:
+            runs.write_json(self.folder / runs.CONFIG, self.config.as_dict())
+            runs.cut_metrics(self.folder, self.step)
+            self.writer = runs.tensorboard_writer(self.folder, self.step)
+        self.clock = time.perf_counter()
+
+    def take_step(self, images: Tensor, targets: Tensor) -> None:
+        """Make one training step, with what is random in the model drawn for it alone."""
+        config = self.config
+        torch.manual_seed(int(generator("model", config.seed, self.step, rank()).integers(2**63)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, len(self.batches), config)
+        loss_and_norm = training_step(self.forward, self.optimizer, images, targets, config)
+        self.sums += F.pad(loss_and_norm, (0, 1), value=1.0)
+        if self.average is not None:
+            update_average(self.average, self.model, config.ema_decay, self.step)
+        self.step += 1
+
+    def log(self) -> dict:
+        """Write down the means since the last log; all processes' together."""
+        total_over_processes(self.sums)
+        self.check()
+        loss, norm, steps = self.sums.tolist()
+        self.sums.zero_()
+        self.lap("training")
+        return self.note(
+            loss=loss / steps,
+            gradient_norm=norm / steps,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            images_per_second=self.images_per_second,
+        )
+
+    def evaluate(self) -> Evaluation:
+        """Try the model on the test images, and write down how it did."""
+        self.lap("training")
+        found = evaluate(self.kept_model, self.test_batches(), len(self.test_images.classes))
+        self.lap("evaluation")
+        self.note(
+            test_accuracy=found.accuracy,
+            test_loss=found.loss,
+            class_accuracies=found.class_accuracies,
+        )
+        return found
+
+    def save(self) -> None:
+        """Write a checkpoint, and keep the one before."""
+        self.check()
+        self.lap("training")
+        if rank() == 0:
+            runs.save_checkpoint(self.folder, self.checkpoint())
+
+    def checkpoint(self) -> dict:
+        """Return all that a run needs to go on, as tensors and plain values."""
+        return {
+            "config": self.config.as_dict(),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "sums": self.sums,
+            "seconds": self.seconds,
+        }
+
+    def finish(self, found: Evaluation) -> dict:
+        """Write the trained model, its summary and its worst mistakes; return the summary."""
+        weights = {k: v.contiguous().cpu() for k, v in self.kept_model.state_dict().items()}
+        weights = safetensors.torch.save(weights)
+        summary = {
+            "test_accuracy": found.accuracy,
+            "test_images": int(found.confusion.sum()),
+            "classes": list(self.test_images.classes),
+            "class_accuracies": found.class_accuracies,
+            "confusion": found.confusion.tolist(),
+            "parameters": sum(one.numel() for one in self.model.parameters()),
+            "seconds": round(sum(self.seconds.values()), 1),
+            "images_per_second": round(self.images_per_second, 1),
+            "device": device_name(self.device),
+            "processes": world_size(),
+            "torch": torch.__version__,
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        if rank() == 0:
+            alone = evaluation_batches(self.test_images, EVALUATION_BATCH, self.device)
+            mistakes = safetensors.torch.save(worst_mistakes(self.kept_model, alone))
+            runs.write_file(self.folder / runs.MISTAKES, mistakes)
+            runs.write_file(self.folder / runs.WEIGHTS, weights)
+            runs.write_json(self.folder / runs.SUMMARY, summary)
+        return summary
+
+    # Smaller parts of the above.
+
+    @property
+    def kept_model(self) -> nn.Module:
+        """The model that is evaluated and kept: the averaged one, if there is an average."""
+        return self.model if self.average is None else self.average
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images per second, of all processes, since the run began."""
+        return self.step * self.config.batch_size / self.seconds["training"]
+
+    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return this process's part of the test images."""
+        batch = EVALUATION_BATCH * world_size()
+        return evaluation_batches(self.test_images, batch, self.device, rank(), world_size())
+
+    def note(self, **values) -> dict:
+        """Add a line to the metrics, and to TensorBoard's where that is installed."""
+        line = {"step": self.step, "epoch": self.step / len(self.batches), **values}
+        line["seconds"] = sum(self.seconds.values())
+        if rank() == 0:
+            runs.append_metrics(self.folder, line)
+        if self.writer:
+            for name, value in values.items():
+                if isinstance(value, float):
+                    self.writer.add_scalar(name, value, self.step)
+        return line
+
+    def check(self) -> None:
+        """Raise TrainingError if a loss or a gradient since the last log was not finite."""
+        if not self.sums.isfinite().all():
+            raise TrainingError(
+                f"the loss or its gradient became infinite or NaN shortly before step {self.step}. "
+                f"The last good checkpoint is kept in {self.folder}.  To get past this step, start "
+                f"anew with a lower --learning-rate (it is {self.config.learning_rate}) or "
+                f"--clip-norm ({self.config.clip_norm})"
+            )
+
+    def lap(self, what: str) -> None:
+        """Count the seconds since the last lap as spent on ``what``."""
+        now = time.perf_counter()
+        self.seconds[what] += now - self.clock
+        self.clock = now
+
+
+def load_run(folder: Path) -> tuple[TrainingConfig, nn.Module]:
+    """Return the configuration and the trained model of a finished run.
+
+    Raises FileNotFoundError if the folder has none.
+    """
+    config = TrainingConfig.from_dict(json.loads((folder / runs.CONFIG).read_text()))
+    model = build_model(config)
+    model.load_state_dict(safetensors.torch.load_file(folder / runs.WEIGHTS))
+    return config, model.eval()
+
+
+def evaluate_run(folder: Path, data_folder: Path | None = None) -> Evaluation:
+    """Return how well the trained model of a finished run does on its test images."""
+    config, model = load_run(folder)
+    images = load_images(config.data, "test", data_folder)
+    batches = evaluation_batches(images, EVALUATION_BATCH, "cpu")
+    return evaluate(model, batches, len(images.classes))
+
+
+def train(
+    config: TrainingConfig,
+    folder: Path | str,
+    resume: bool = False,
+    device: str | None = None,
+    images: tuple[LabelledImages, LabelledImages] | None = None,
+    data_folder: Path | None = None,
+    progress: bool = True,
+) -> dict:
+    """Train a model, and return the summary of the run.
+
+    Args:
+        config: what to train, on what, and how.
+        folder: where the run's files go.
+        resume: go on from the folder's checkpoint, if there is one.  When torchrun restarts its
+            processes after a failure, they do so of their own accord.
+        device: "cpu", "cuda" and so on; by default the GPU if there is one.
+        images: training and test images, in place of those that ``config.data`` names.
+        data_folder: where to look for the data first.
+        progress: show a bar, and a line for each look at the test images.
+
+    Raises TrainingError if the run cannot begin or go on, Stopped if it was interrupted.
+    """
+    folder = Path(folder)
+    resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    with processes(device) as here, deterministic(here), StopSignals() as signals:
+        images = images or tuple(
+            load_images(config.data, split, data_folder) for split in ("train", "test")
+        )
+        config = fitted(config, images[0].pixels.shape[-1], len(images[0].classes))
+        checkpoint = runs.begin(folder, config.as_dict(), resume)
+        if dist.is_initialized():
+            dist.barrier()  # nobody writes before everybody has read
+        run = Run(config, folder, images, here)
+        run.start(checkpoint)
+        return run.finish(loop(run, signals, progress and rank() == 0))
+
+
+def loop(run: Run, signals: StopSignals, progress: bool) -> Evaluation:
+    """Take the run from where it stands to its last step; return the last evaluation."""
+    config, per_epoch = run.config, len(run.batches)
+    found = None
+    visible = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    bar = tqdm(total=run.steps, initial=run.step, unit="step", disable=not visible)
+    while run.step < run.steps:
+        epoch, start = divmod(run.step, per_epoch)
+        for images, targets in run.batches.epoch(epoch, start):
+            run.take_step(images, targets)
+            bar.update()
+            is_last = run.step == run.steps
+            is_logged = is_last or run.step % config.log_every == 0
+            if is_logged:
+                line = run.log()
+                bar.set_postfix_str(f"loss {line['loss']:.3f}")
+            if is_last or run.step % (config.evaluate_every * per_epoch) == 0:
+                found = run.evaluate()
+                if progress:
+                    tqdm.write(
+                        f"epoch {run.step // per_epoch}: {found.accuracy:.2%} of the test images, "
+                        f"{run.images_per_second:,.0f} images/s",
+                        file=sys.stderr,
+                    )
+            # Many processes have to agree, which costs them a wait for each other.
+            stop = (is_logged or world_size() == 1) and any_process(signals.received, run.device)
+            if stop or is_last or run.step % config.save_every == 0:
+                run.save()
+            if stop and not is_last:
+                raise Stopped(
+                    f"stopped at step {run.step} of {run.steps}, which is saved in {run.folder}: "
+                    "go on with --resume",
+                    signals.received,
+                )
+    bar.close()
+    # Nothing is left of the last evaluation if the run was killed right after its last step.
+    return found or evaluate(run.kept_model, run.test_batches(), len(run.test_images.classes))
