@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import torch
@@ -93,6 +94,9 @@ def load_checkpoint(folder: Path, config: dict) -> dict | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # torch.load itself does not look at the checksums
+                raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         differing = differences(checkpoint["config"], config)
     except Exception as error:  # a damaged file can raise anything

@@ -1,0 +1,121 @@
+"""A run of twelve steps that takes a second, and ways to kill it: for tests and their processes."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from swin_tutorial import runs, training
+from swin_tutorial.augmentation import Augmentation
+from swin_tutorial.data import LabelledImages
+from swin_tutorial.model import SwinConfig
+from swin_tutorial.recipes import TrainingConfig
+
+CONFIG = TrainingConfig(
+    SwinConfig(
+        channels=8,
+        depths=(2, 1),
+        heads=(2, 4),
+        window_size=2,
+        patch_size=2,
+        dropout=0.1,
+        stochastic_depth=0.2,
+    ),
+    Augmentation(crop_padding=1, flip=0.5, mixup=0.5),
+    epochs=3,
+    batch_size=8,
+    accumulation=2,
+    learning_rate=3e-3,
+    ema_decay=0.9,
+    seed=5,
+    save_every=2,
+    log_every=3,
+)
+STEPS = 12
+
+
+def images(count=36, seed=0):
+    """Return images of 8 x 12 pixels of three classes, each bright in another third."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 150, (count, 8, 12, 1), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 3, (count,), generator=generator)
+    for one, label in zip(pixels, labels.tolist(), strict=True):
+        one[:, 4 * label : 4 * label + 4] += 80
+    return LabelledImages(pixels, labels, ("left", "middle", "right"))
+
+
+def run(folder, config=CONFIG, **options):
+    """Train on 36 images, and test on 21 others."""
+    both = (images(), images(21, seed=1))
+    return training.train(config, folder, device="cpu", images=both, progress=False, **options)
+
+
+def run_and_die(folder, where, count):
+    """Train, and be killed by SIGKILL when a function is called for the ``count``-th time."""
+    owner, name = {"step": (training.Run, "take_step"), "rename": (os, "replace")}[where]
+    original, calls = getattr(owner, name), []
+
+    def deadly(*arguments, **options):
+        calls.append(name)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **options)
+
+    setattr(owner, name, deadly)
+    run(folder)
+
+
+def run_on_a_full_disk(folder, limit):
+    """Train where no file can grow beyond ``limit`` bytes; exit with 7 if that is told well."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with pytest.raises(runs.TrainingError, match="cannot write .* last good checkpoint is kept"):
+        run(folder, resume=True)
+    os._exit(7)
+
+
+def run_as_one_of_many(folder, rank, world_size, port, config, stop_after=None):
+    """Train as torchrun would make a process do."""
+    torch.set_num_threads(1)
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
+    names |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    if stop_after is not None and rank == 1:  # only one of them gets the signal
+        _interrupt_at(stop_after)
+    written = []
+    original = runs.write_file
+
+    def watched(path, *arguments, **options):
+        written.append(path)
+        return original(path, *arguments, **options)
+
+    runs.write_file = watched
+    try:
+        run(folder, config, resume=True)
+    except runs.Stopped:
+        os._exit(9)
+    finally:
+        assert bool(written) == (rank == 0)
+
+
+def _interrupt_at(step):
+    original = training.Run.take_step
+
+    def interrupting(one, *arguments):
+        original(one, *arguments)
+        if one.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    training.Run.take_step = interrupting
+
+
+if __name__ == "__main__":  # under torchrun: the last process is killed once, in mid-run
+    import sys
+
+    torch.set_num_threads(1)
+    is_last = os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1)
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and is_last:
+        run_and_die(sys.argv[1], "step", 6)
+    run(sys.argv[1])
