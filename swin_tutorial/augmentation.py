@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, Shaped, UInt8
 from torch import Tensor
 
 # Share of the image that is erased, and height over width of what is (Zhong et al. 2020, Random
@@ -119,6 +119,32 @@ def draw(
     )
 
 
+def draw_crops(
+    batch: int, smallest_area: float, rng: np.random.Generator
+) -> Float64[np.ndarray, "batch 4"]:
+    """Draw what ``crop_box`` turns into a crop of a random area and proportion.
+
+    The area is between ``smallest_area`` and the whole, the proportion between 3:4 and 4:3
+    (Szegedy et al. 2015, as in the recipe of Swin).
+    """
+    area, ratio, left, top = rng.random((4, batch))
+    area = np.interp(area, (0, 1), (smallest_area, 1))
+    ratio = np.exp(np.interp(ratio, (0, 1), np.log((3 / 4, 4 / 3))))
+    return np.stack([area, ratio, left, top], axis=1)
+
+
+def crop_box(crop: list[float], height: int, width: int) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of a drawn crop, in pixels of an image of that size.
+
+    A crop that is too wide or too high is narrowed to fit.
+    """
+    area, ratio, left, top = crop
+    columns = min((area * height * width * ratio) ** 0.5, width)
+    rows = min((area * height * width / ratio) ** 0.5, height)
+    left, top = left * (width - columns), top * (height - rows)
+    return left, top, min(left + columns, width), min(top + rows, height)
+
+
 def _rectangles_to_erase(height: int, width: int, uniform: np.ndarray, probability: float):
     """Return rectangles wholly inside the image, from five uniform numbers each."""
     happens, area, ratio, top, left = uniform
@@ -172,19 +198,11 @@ def cropped(
     height: int,
     width: int,
 ) -> UInt8[Tensor, "b c {height} {width}"]:
-    """Take the images ``which`` out of a padded set, crop and flip them: one gather in all."""
-    device = padded.device
-    channels = torch.arange(padded.shape[1], device=device)
-    rows = draws.top[:, None] + torch.arange(height, device=device)
-    columns = torch.arange(width, device=device).expand(len(which), -1)
-    columns = torch.where(draws.flipped[:, None], width - 1 - columns, columns)
-    columns = draws.left[:, None] + columns
-    return padded[
-        which[:, None, None, None],
-        channels[:, None, None],
-        rows[:, None, :, None],
-        columns[:, None, None, :],
-    ]
+    """Take the images ``which`` out of a padded set, crop and flip them."""
+    # A view of every crop there is, of which one is copied for each image.
+    crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+    images = crops[which, :, draws.top, draws.left]
+    return torch.where(draws.flipped[:, None, None, None], images.flip(-1), images)
 
 
 def inside(
@@ -194,7 +212,7 @@ def inside(
     top, left, rows, columns = (one[:, None, None, None] for one in rectangles.unbind(1))
     y = torch.arange(height, device=rectangles.device)[:, None]
     x = torch.arange(width, device=rectangles.device)
-    return (y >= top) & (y < top + rows) & (x >= left) & (x < left + columns)
+    return ((y >= top) & (y < top + rows)) & ((x >= left) & (x < left + columns))
 
 
 def erased(

@@ -7,7 +7,7 @@ import os
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,12 +19,15 @@ from einops import rearrange
 from jaxtyping import Float, Int64, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from swin_tutorial.augmentation import (
     Augmentation,
     Draws,
+    crop_box,
     cropped,
     draw,
+    draw_crops,
     erased,
     generator,
     mixed,
@@ -32,7 +35,7 @@ from swin_tutorial.augmentation import (
     normalised,
     partners,
 )
-from swin_tutorial.windows import size_pair
+from swin_tutorial.windows import Size, size_pair
 
 Split = Literal["train", "test"]
 
@@ -234,9 +237,11 @@ def _members(archive: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """Return the contents of an archive's members, read in memory: no path in it is followed."""
     try:
         with tarfile.open(fileobj=io.BytesIO(read_gzip(archive)), mode="r:") as tar:
-            return {name: tar.extractfile(tar.getmember(name)).read() for name in names}
-    except KeyError as error:
-        raise ValueError(f"{archive} is not the archive expected: {error.args[0]}") from None
+            files = {one.name: one for one in tar if one.isfile()}
+            missing = [name for name in names if name not in files]
+            if missing:
+                raise ValueError(f"{archive} is not the archive expected: it has no {missing[0]}")
+            return {name: tar.extractfile(files[name]).read() for name in names}
     except tarfile.TarError as error:
         raise ValueError(f"{archive} is corrupt: {error}") from None
 
@@ -444,6 +449,168 @@ def _remedy(name: str, folder: Path | None) -> str:
     return f"run: swin-tutorial data fetch {name}" + (f" --folder {folder}" if folder else "")
 
 
+# --- labelled images in files ---
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+# What a worker is told: a file's number, and its crop or None for the centre.
+Key = tuple[int, list[float] | None]
+
+SAMPLE = 512  # how many files the mean and the standard deviation of a folder are taken from
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A set too large for the memory: its files, and how they are to be read.
+
+    size: height and width to which images are cropped and scaled; workers: processes that decode,
+    0 for none beside this one.  The rest as in ``LabelledImages``.
+    """
+
+    files: tuple[Path, ...]
+    labels: Int64[Tensor, "n"]
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    workers: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def decoded(
+        self, keys: Iterable[list[Key]], device: torch.device
+    ) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+        """Yield the pixels of each list of keys, on the device, in order."""
+        return _decoded(self.files, self.size, self.workers, keys, device)
+
+
+def image_folder(
+    folder: Path, size: Size, like: ImageFolder | None = None, workers: int | None = None
+) -> ImageFolder:
+    """Return the images of a folder that has one folder for each class, as ImageNet has.
+
+    like: the training images, for a test folder, which is normalised as they are.  Without it,
+    mean and standard deviation are those of 512 files at even distances.  workers: by default one
+    for each core that this process may use.
+
+    Raises FileNotFoundError if there is no such folder, and ValueError if there are no classes, a
+    class has no image, the classes are not those of ``like``, or a file of the sample is no image.
+    """
+    folder, size = Path(folder), size_pair("size", size)
+    workers = available_cores() if workers is None else workers
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}: name the one that has the classes")
+    classes = tuple(
+        sorted(one.name for one in folder.iterdir() if one.is_dir() and not _is_hidden(one))
+    )
+    if not classes:
+        raise ValueError(f"{folder} has no folders: it must have one for each class")
+    if like and classes != like.classes:
+        odd = sorted(set(classes) ^ set(like.classes))
+        raise ValueError(f"{folder} and the training images do not share the classes {odd}")
+    of_class = [_image_files(folder / name) for name in classes]
+    labels = torch.repeat_interleave(torch.tensor([len(files) for files in of_class]))
+    files = tuple(path for files in of_class for path in files)
+    if like:
+        mean, std = like.mean, like.std
+    else:
+        sample = [(number, None) for number in range(0, len(files), -(-len(files) // SAMPLE))]
+        keys = [sample[start : start + 32] for start in range(0, len(sample), 32)]
+        pixels = torch.cat(list(_decoded(files, size, workers, keys, torch.device("cpu"))))
+        mean, std = channel_statistics(rearrange(pixels, "n c h w -> n h w c"))
+    return ImageFolder(files, labels, classes, size, mean, std, workers)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def decoded_image(
+    file: Path, size: tuple[int, int], crop: list[float] | None = None
+) -> UInt8[Tensor, "3 h w"]:
+    """Return a file's picture, cropped and scaled to ``size``, height and width.
+
+    crop: as ``augmentation.draw_crops`` draws it; without it, the centre: 7/8 of the height or of
+    the width, as in the recipe of Swin.  Raises ValueError for a file that is no whole picture.
+    """
+    height, width = size
+    try:
+        with Image.open(file) as image:
+            image = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{file} cannot be read as an image ({error}): repair or remove it"
+        ) from None
+    if crop is None:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
+    else:
+        box = crop_box(crop, image.height, image.width)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box)
+    return rearrange(torch.from_numpy(np.array(image)), "h w c -> c h w")
+
+
+class _Pictures(Dataset):
+    """What the worker processes are given: a file's number and crop give its pixels."""
+
+    def __init__(self, files: tuple[Path, ...], size: tuple[int, int]):
+        self.files = files
+        self.size = size
+
+    def __getitem__(self, key: Key) -> Tensor | ValueError:
+        number, crop = key
+        try:
+            return decoded_image(self.files[number], self.size, crop)
+        except ValueError as error:
+            return error  # raised in a worker, it would be lost in that process's traceback
+
+
+def _stacked(pictures: list[Tensor | ValueError]) -> Tensor | ValueError:
+    """Return pictures as one tensor, or the first error among them."""
+    errors = [one for one in pictures if isinstance(one, ValueError)]
+    return errors[0] if errors else torch.stack(pictures)
+
+
+def _decoded(
+    files: tuple[Path, ...],
+    size: tuple[int, int],
+    workers: int,
+    keys: Iterable[list[Key]],
+    device: torch.device,
+) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+    """Yield the pixels of each list of keys, on the device, in order."""
+    loader = DataLoader(
+        _Pictures(files, size),
+        batch_sampler=keys,
+        num_workers=workers,
+        collate_fn=_stacked,
+        pin_memory=device.type == "cuda",
+    )
+    for pixels in loader:
+        if isinstance(pixels, ValueError):
+            raise pixels
+        yield pixels.to(device, non_blocking=True)
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Return the images directly in a class's folder, sorted; ValueError if there are none."""
+    files = sorted(
+        one
+        for one in folder.iterdir()
+        if one.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(one)
+    )
+    if not files:
+        raise ValueError(
+            f"the class folder {folder} has no image ({', '.join(sorted(IMAGE_SUFFIXES))}): "
+            "fill it or remove it"
+        )
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
 # --- training: batches that follow from seed, epoch and step alone ---
 
 
@@ -575,8 +742,55 @@ class DeviceBatches(_Batches):
             yield self._batch(self.pixels, plan.images, plan)
 
 
+class FolderBatches(_Batches):
+    """Training batches of images in files, decoded by worker processes.
+
+    Everything said of ``DeviceBatches`` holds.  With an augmentation each image is a random crop
+    of at least ``smallest_area`` of it, scaled to ``images.size``; without one, the centre.
+    """
+
+    def __init__(
+        self,
+        images: ImageFolder,
+        batch_size: int,
+        device: torch.device | str,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        smallest_area: float = 0.08,
+    ):
+        super().__init__(
+            images, images.size, batch_size, device, seed, augmentation, rank, world_size
+        )
+        if not 0 < smallest_area <= 1:
+            raise ValueError(f"smallest_area must be above 0 and at most 1, got {smallest_area}")
+        self.smallest_area = smallest_area if augmentation else None
+
+    def epoch(
+        self, epoch: int, start: int = 0
+    ) -> Iterator[tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]]:
+        """Yield normalised images and class probabilities, from step ``start`` on."""
+        order = self._order(epoch)
+        steps = range(start, len(self))
+        keys = (self._keys(self._plan(order, epoch, step), epoch, step) for step in steps)
+        for step, pixels in zip(steps, self.images.decoded(keys, self.device), strict=True):
+            plan = self._plan(order, epoch, step)  # again: it is cheaper than to keep many
+            which = torch.arange(len(pixels))
+            yield self._batch(self._padded(pixels), which, plan)
+
+    def _keys(self, plan: _Plan, epoch: int, step: int) -> list[Key]:
+        """Return what the workers are told: each image's number and its crop."""
+        numbers = plan.images.tolist()
+        if self.smallest_area is None:
+            return [(number, None) for number in numbers]
+        rng = generator("crop", self.seed, epoch, step)
+        crops = draw_crops(self.batch_size, self.smallest_area, rng)[plan.needed.numpy()]
+        return list(zip(numbers, crops.tolist(), strict=True))
+
+
 def evaluation_batches(
-    images: LabelledImages,
+    images: LabelledImages | ImageFolder,
     batch_size: int,
     device: torch.device | str,
     rank: int = 0,
@@ -593,10 +807,17 @@ def evaluation_batches(
 
 
 def _evaluation_batches(images, starts: range, last: int, device: torch.device):
-    for start in starts:
-        stretch = slice(start, min(start + starts.step, last))
-        pixels = rearrange(images.pixels[stretch].to(device), "b h w c -> b c h w").contiguous()
-        yield normalised(pixels, images.mean, images.std), images.labels[stretch].to(device)
+    stretches = [slice(start, min(start + starts.step, last)) for start in starts]
+    if isinstance(images, ImageFolder):
+        keys = ([(number, None) for number in range(one.start, one.stop)] for one in stretches)
+        parts = images.decoded(keys, device)
+    else:
+        parts = (
+            rearrange(images.pixels[one].to(device), "b h w c -> b c h w").contiguous()
+            for one in stretches
+        )
+    for one, pixels in zip(stretches, parts, strict=True):
+        yield normalised(pixels, images.mean, images.std), images.labels[one].to(device)
 
 
 def _share(batch_size: int, rank: int, world_size: int) -> int:
