@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 # Share of the image that is erased, and height over width of what is (Zhong et al. 2020, Random
@@ -78,12 +78,19 @@ class Draws:
         """Return the draws of the images at these positions."""
         return Draws(**{one.name: getattr(self, one.name)[positions] for one in _FIELDS})
 
-    def to(self, device: torch.device | str) -> "Draws":
+    def sent(self, device: torch.device) -> "Draws":
         """Return the draws on a device."""
-        return Draws(**{one.name: getattr(self, one.name).to(device) for one in _FIELDS})
+        return Draws(**{one.name: sent(getattr(self, one.name), device) for one in _FIELDS})
 
 
 _FIELDS = dataclasses.fields(Draws)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU's on a device, without waiting until that has done its work."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # from other memory the copy would wait
+    return tensor.to(device, non_blocking=True)
 
 
 # --- what is drawn ---
@@ -257,10 +264,8 @@ def partners(batch: int) -> Int64[Tensor, "batch"]:
 
 
 def normalised(
-    images: Shaped[Tensor, "b c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+    images: UInt8[Tensor, "b c h w"], mean: Float[Tensor, "c"], std: Float[Tensor, "c"]
 ) -> Float[Tensor, "b c h w"]:
-    """Return (image / 255 - mean) / std per channel, as 32-bit floats."""
-    mean, std = (
-        torch.tensor(one, device=images.device)[:, None, None] * 255 for one in (mean, std)
-    )
+    """Return (image / 255 - mean) / std, channel by channel, as 32-bit floats."""
+    mean, std = (one[:, None, None] * 255 for one in (mean, std))
     return images.float().sub_(mean).div_(std)

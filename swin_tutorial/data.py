@@ -34,6 +34,7 @@ from swin_tutorial.augmentation import (
     mixed_targets,
     normalised,
     partners,
+    sent,
 )
 from swin_tutorial.windows import Size, size_pair
 
@@ -618,15 +619,18 @@ def _is_hidden(path: Path) -> bool:
 class _Plan:
     """What one process needs for its slice of a batch.
 
-    images: indices of the images; draws: theirs; own, other: positions in ``images`` of the slice
-    and of those that it is mixed with; mixing: the draws of the slice.
+    positions: in the batch, of the slice and of what it is mixed with; images: their numbers in
+    the set; draws: theirs; own, other: where the slice is among them, and what each is mixed with.
     """
 
+    positions: Int64[Tensor, "k"]
     images: Int64[Tensor, "k"]
     draws: Draws
     own: Int64[Tensor, "b"]
     other: Int64[Tensor, "b"]
-    needed: Int64[Tensor, "k"]
+
+
+Batch = tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]
 
 
 class _Batches:
@@ -649,6 +653,8 @@ class _Batches:
                 f"batch_size {batch_size} does not divide by the {world_size} processes: "
                 f"take {share * world_size}"
             )
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
         if batch_size > len(images):
             raise ValueError(
                 f"batch_size {batch_size} is larger than the set: it has {len(images)} images"
@@ -660,16 +666,22 @@ class _Batches:
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.labels = images.labels.to(self.device)
+        self.mean, self.std = _statistics(images, self.device)
         self.own = torch.arange(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
         """Return the steps of an epoch.  What is left over for no whole batch is dropped."""
         return len(self.images) // self.batch_size
 
-    def _order(self, epoch: int) -> Int64[Tensor, "n"]:
-        """Return the order of the images in an epoch."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield normalised images and class probabilities, from step ``start`` on.
+
+        Raises ValueError for a step that the epoch does not have.
+        """
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start is a step from 0 to {len(self)}, got {start}")
         order = generator("order", self.seed, epoch).permutation(len(self.images))
-        return torch.from_numpy(order)
+        return self._steps(torch.from_numpy(order), epoch, range(start, len(self)))
 
     def _plan(self, order: Int64[Tensor, "n"], epoch: int, step: int) -> _Plan:
         """Return what this process needs for a step."""
@@ -677,27 +689,30 @@ class _Batches:
         rng = generator("augmentation", self.seed, epoch, step)
         draws = draw(self.augmentation, batch, *self.size, rng)
         other = partners(batch)[self.own] if self.augmentation.mixes else self.own
-        needed, where = torch.unique(torch.cat([self.own, other]), return_inverse=True)
+        positions, where = torch.unique(torch.cat([self.own, other]), return_inverse=True)
         return _Plan(
-            images=order[step * batch : (step + 1) * batch][needed],
-            draws=draws.of(needed),
+            positions=positions,
+            images=order[step * batch : (step + 1) * batch][positions],
+            draws=draws.of(positions),
             own=where[: len(self.own)],
             other=where[len(self.own) :],
-            needed=needed,
         )
 
     def _batch(self, pixels: UInt8[Tensor, "n c hp wp"], which: Int64[Tensor, "k"], plan: _Plan):
         """Crop, normalise, erase and mix on the device; return images and class probabilities."""
-        draws, own, other = (one.to(self.device) for one in (plan.draws, plan.own, plan.other))
-        x = cropped(pixels, which.to(self.device), draws, *self.size)
-        x = normalised(x, self.images.mean, self.images.std)
+        which, images, own, other = (
+            sent(one, self.device) for one in (which, plan.images, plan.own, plan.other)
+        )
+        draws = plan.draws.sent(self.device)
+        x = cropped(pixels, which, draws, *self.size)
+        x = normalised(x, self.mean, self.std)
         if self.augmentation.erasing:
             x = erased(x, draws.erased)
-        labels = self.labels[plan.images.to(self.device)]
-        kept = draws.of(own)
-        targets = mixed_targets(labels[own], labels[other], kept.kept, len(self.images.classes))
+        labels = self.labels[images]
+        mixing = draws.of(own)
+        targets = mixed_targets(labels[own], labels[other], mixing.kept, len(self.images.classes))
         if self.augmentation.mixes:
-            x = mixed(x[own], x[other], kept)
+            x = mixed(x[own], x[other], mixing)
         return x, targets
 
     def _padded(self, pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c hp wp"]:
@@ -732,12 +747,8 @@ class DeviceBatches(_Batches):
         pixels = rearrange(images.pixels.to(self.device), "n h w c -> n c h w")
         self.pixels = self._padded(pixels.contiguous())
 
-    def epoch(
-        self, epoch: int, start: int = 0
-    ) -> Iterator[tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]]:
-        """Yield normalised images and class probabilities, from step ``start`` on."""
-        order = self._order(epoch)
-        for step in range(start, len(self)):
+    def _steps(self, order: Int64[Tensor, "n"], epoch: int, steps: range) -> Iterator[Batch]:
+        for step in steps:
             plan = self._plan(order, epoch, step)
             yield self._batch(self.pixels, plan.images, plan)
 
@@ -767,12 +778,7 @@ class FolderBatches(_Batches):
             raise ValueError(f"smallest_area must be above 0 and at most 1, got {smallest_area}")
         self.smallest_area = smallest_area if augmentation else None
 
-    def epoch(
-        self, epoch: int, start: int = 0
-    ) -> Iterator[tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]]:
-        """Yield normalised images and class probabilities, from step ``start`` on."""
-        order = self._order(epoch)
-        steps = range(start, len(self))
+    def _steps(self, order: Int64[Tensor, "n"], epoch: int, steps: range) -> Iterator[Batch]:
         keys = (self._keys(self._plan(order, epoch, step), epoch, step) for step in steps)
         for step, pixels in zip(steps, self.images.decoded(keys, self.device), strict=True):
             plan = self._plan(order, epoch, step)  # again: it is cheaper than to keep many
@@ -785,7 +791,7 @@ class FolderBatches(_Batches):
         if self.smallest_area is None:
             return [(number, None) for number in numbers]
         rng = generator("crop", self.seed, epoch, step)
-        crops = draw_crops(self.batch_size, self.smallest_area, rng)[plan.needed.numpy()]
+        crops = draw_crops(self.batch_size, self.smallest_area, rng)[plan.positions.numpy()]
         return list(zip(numbers, crops.tolist(), strict=True))
 
 
@@ -816,8 +822,16 @@ def _evaluation_batches(images, starts: range, last: int, device: torch.device):
             rearrange(images.pixels[one].to(device), "b h w c -> b c h w").contiguous()
             for one in stretches
         )
+    mean, std = _statistics(images, device)
     for one, pixels in zip(stretches, parts, strict=True):
-        yield normalised(pixels, images.mean, images.std), images.labels[one].to(device)
+        yield normalised(pixels, mean, std), images.labels[one].to(device)
+
+
+def _statistics(images, device: torch.device) -> list[Float[Tensor, "c"]]:
+    """Return mean and standard deviation of each channel, on the device."""
+    return [
+        torch.tensor(one, dtype=torch.float32, device=device) for one in (images.mean, images.std)
+    ]
 
 
 def _share(batch_size: int, rank: int, world_size: int) -> int:
