@@ -130,8 +130,9 @@ def data(json_file: Path | None = None, repeats: int = 5) -> dict:
         "in memory, unchanged": DeviceBatches(images, 256, device),
         "in memory, everything": DeviceBatches(images, 256, device, augmentation=everything),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        _write_pictures(Path(folder), PICTURES)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _write_pictures(folder, PICTURES)
         alone = image_folder(folder, 224, workers=0)
         helped = image_folder(folder, 224, like=alone)
         in_files = {
