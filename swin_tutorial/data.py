@@ -142,10 +142,6 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: torch.device | str) -> "LabelledImages":
-        """Return the set with its pixels and labels on a device."""
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
-
 
 def channel_statistics(
     pixels: UInt8[Tensor, "n h w c"],
@@ -267,7 +263,7 @@ class ImageSet:
 
     files: each file's path in a data folder, and its published checksum, empty where the file is
     bundled; source: the address of the folder that has the files; sizes: the number of images of
-    each split; read: gives a split's images, from a data folder, the split and their number.
+    each split; read: gives a split's images, from a data folder, the split and its size.
     """
 
     files: dict[str, str]
@@ -288,15 +284,12 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-FASHION_FILES = {"train": "train-{}-ubyte.gz", "test": "t10k-{}-ubyte.gz"}
 DEBIAN_FOLDER = Path("/usr/share/datasets")  # of the package dataset-fashion-mnist
 
 
 def _read_fashion(prefix: str, folder: Path, split: str, count: int) -> LabelledImages:
-    images, labels = (
-        folder / "fashion-mnist" / (prefix + FASHION_FILES[split].format(kind))
-        for kind in ("images-idx3", "labels-idx1")
-    )
+    stem = folder / "fashion-mnist" / (prefix + {"train": "train", "test": "t10k"}[split])
+    images, labels = Path(f"{stem}-images-idx3-ubyte.gz"), Path(f"{stem}-labels-idx1-ubyte.gz")
     return read_idx_images(images, labels, FASHION_CLASSES, count)
 
 
@@ -316,43 +309,36 @@ def _read_cifar100(folder: Path, split: str, count: int) -> LabelledImages:
 
 # Addresses and MD5 sums as published by the makers: Fashion-MNIST's in the README of
 # github.com/zalandoresearch/fashion-mnist, CIFAR's on www.cs.toronto.edu/~kriz/cifar.html.
+FASHION_CHECKSUMS = {
+    "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+}
 IMAGE_SETS = {
     "fashion-mnist-subset": ImageSet(
-        {
-            f"fashion-mnist/subset-{name}-ubyte.gz": ""
-            for name in (
-                "train-images-idx3",
-                "train-labels-idx1",
-                "t10k-images-idx3",
-                "t10k-labels-idx1",
-            )
-        },
-        "",
-        {"train": 15_000, "test": 2_500},
-        functools.partial(_read_fashion, "subset-"),
+        files={f"fashion-mnist/subset-{name}": "" for name in FASHION_CHECKSUMS},
+        source="",
+        sizes={"train": 15_000, "test": 2_500},
+        read=functools.partial(_read_fashion, "subset-"),
     ),
     "fashion-mnist": ImageSet(
-        {
-            "fashion-mnist/train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "fashion-mnist/train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
-            "fashion-mnist/t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
-            "fashion-mnist/t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
-        },
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-        {"train": 60_000, "test": 10_000},
-        functools.partial(_read_fashion, ""),
+        files={f"fashion-mnist/{name}": one for name, one in FASHION_CHECKSUMS.items()},
+        source="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        sizes={"train": 60_000, "test": 10_000},
+        read=functools.partial(_read_fashion, ""),
     ),
     "cifar10": ImageSet(
-        {"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
-        "https://www.cs.toronto.edu/~kriz",
-        {"train": 50_000, "test": 10_000},
-        _read_cifar10,
+        files={"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
+        source="https://www.cs.toronto.edu/~kriz",
+        sizes={"train": 50_000, "test": 10_000},
+        read=_read_cifar10,
     ),
     "cifar100": ImageSet(
-        {"cifar-100-binary.tar.gz": "md5:03b5dce01913d631647c71ecec9e9cb8"},
-        "https://www.cs.toronto.edu/~kriz",
-        {"train": 50_000, "test": 10_000},
-        _read_cifar100,
+        files={"cifar-100-binary.tar.gz": "md5:03b5dce01913d631647c71ecec9e9cb8"},
+        source="https://www.cs.toronto.edu/~kriz",
+        sizes={"train": 50_000, "test": 10_000},
+        read=_read_cifar100,
     ),
 }
 
