@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 # Share of the image that is erased, and height over width of what is (Zhong et al. 2020, Random
@@ -78,12 +78,19 @@ class Draws:
         """Return the draws of the images at these positions."""
         return Draws(**{one.name: getattr(self, one.name)[positions] for one in _FIELDS})
 
-    def to(self, device: torch.device | str) -> "Draws":
+    def sent(self, device: torch.device) -> "Draws":
         """Return the draws on a device."""
-        return Draws(**{one.name: getattr(self, one.name).to(device) for one in _FIELDS})
+        return Draws(**{one.name: sent(getattr(self, one.name), device) for one in _FIELDS})
 
 
 _FIELDS = dataclasses.fields(Draws)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU's on a device, without waiting until that has done its work."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # from other memory the copy would wait
+    return tensor.to(device, non_blocking=True)
 
 
 # --- what is drawn ---
@@ -117,6 +124,32 @@ def draw(
         torch.from_numpy(pasted),
         torch.from_numpy(kept),
     )
+
+
+def draw_crops(
+    batch: int, smallest_area: float, rng: np.random.Generator
+) -> Float64[np.ndarray, "batch 4"]:
+    """Draw what ``crop_box`` turns into a crop of a random area and proportion.
+
+    The area is between ``smallest_area`` and the whole, the proportion between 3:4 and 4:3
+    (Szegedy et al. 2015, as in the recipe of Swin).
+    """
+    area, ratio, left, top = rng.random((4, batch))
+    area = np.interp(area, (0, 1), (smallest_area, 1))
+    ratio = np.exp(np.interp(ratio, (0, 1), np.log((3 / 4, 4 / 3))))
+    return np.stack([area, ratio, left, top], axis=1)
+
+
+def crop_box(crop: list[float], height: int, width: int) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of a drawn crop, in pixels of an image of that size.
+
+    A crop that is too wide or too high is narrowed to fit.
+    """
+    area, ratio, left, top = crop
+    columns = min((area * height * width * ratio) ** 0.5, width)
+    rows = min((area * height * width / ratio) ** 0.5, height)
+    left, top = left * (width - columns), top * (height - rows)
+    return left, top, min(left + columns, width), min(top + rows, height)
 
 
 def _rectangles_to_erase(height: int, width: int, uniform: np.ndarray, probability: float):
@@ -172,19 +205,11 @@ def cropped(
     height: int,
     width: int,
 ) -> UInt8[Tensor, "b c {height} {width}"]:
-    """Take the images ``which`` out of a padded set, crop and flip them: one gather in all."""
-    device = padded.device
-    channels = torch.arange(padded.shape[1], device=device)
-    rows = draws.top[:, None] + torch.arange(height, device=device)
-    columns = torch.arange(width, device=device).expand(len(which), -1)
-    columns = torch.where(draws.flipped[:, None], width - 1 - columns, columns)
-    columns = draws.left[:, None] + columns
-    return padded[
-        which[:, None, None, None],
-        channels[:, None, None],
-        rows[:, None, :, None],
-        columns[:, None, None, :],
-    ]
+    """Take the images ``which`` out of a padded set, crop and flip them."""
+    # A view of every crop there is, of which one is copied for each image.
+    crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+    images = crops[which, :, draws.top, draws.left]
+    return torch.where(draws.flipped[:, None, None, None], images.flip(-1), images)
 
 
 def inside(
@@ -194,7 +219,7 @@ def inside(
     top, left, rows, columns = (one[:, None, None, None] for one in rectangles.unbind(1))
     y = torch.arange(height, device=rectangles.device)[:, None]
     x = torch.arange(width, device=rectangles.device)
-    return (y >= top) & (y < top + rows) & (x >= left) & (x < left + columns)
+    return ((y >= top) & (y < top + rows)) & ((x >= left) & (x < left + columns))
 
 
 def erased(
@@ -239,10 +264,8 @@ def partners(batch: int) -> Int64[Tensor, "batch"]:
 
 
 def normalised(
-    images: Shaped[Tensor, "b c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+    images: UInt8[Tensor, "b c h w"], mean: Float[Tensor, "c"], std: Float[Tensor, "c"]
 ) -> Float[Tensor, "b c h w"]:
-    """Return (image / 255 - mean) / std per channel, as 32-bit floats."""
-    mean, std = (
-        torch.tensor(one, device=images.device)[:, None, None] * 255 for one in (mean, std)
-    )
+    """Return (image / 255 - mean) / std, channel by channel, as 32-bit floats."""
+    mean, std = (one[:, None, None] * 255 for one in (mean, std))
     return images.float().sub_(mean).div_(std)

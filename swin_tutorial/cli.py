@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Time this package beside public implementations.")
 app.add_typer(bench, name="bench")
+data = typer.Typer(no_args_is_help=True, help="List and fetch the image sets to train on.")
+app.add_typer(data, name="data")
 
 
 @app.command()
@@ -111,6 +113,47 @@ def model(
     from swin_tutorial import benchmark
 
     benchmark.model(json_file, compiled=compiled)
+
+
+@bench.command("data")
+def bench_data(
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this file too.")
+    ] = None,
+) -> None:
+    """Time what brings images to the training loop, from memory and from files."""
+    from swin_tutorial import benchmark
+
+    benchmark.data(json_file)
+
+
+@data.command("list")
+def list_sets() -> None:
+    """Say which image sets there are, and where on this machine they stand."""
+    from swin_tutorial.data import IMAGE_SETS, find_images
+
+    for name, image_set in IMAGE_SETS.items():
+        count = " + ".join(f"{size:,}" for size in image_set.sizes.values())
+        place = find_images(name) or f"not here; to get it: swin-tutorial data fetch {name}"
+        typer.echo(f"{name:20}  {count:>15} images  {place}")
+
+
+@data.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="One that `swin-tutorial data list` names.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put it; default: the project's data folder.")
+    ] = None,
+) -> None:
+    """Download an image set, and keep only what has the published checksum."""
+    from swin_tutorial.data import fetch_images
+
+    try:
+        place = fetch_images(name, folder)
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{name} is whole, in {place}")
 
 
 def _training_arguments(arguments: list[str], recipes) -> tuple:

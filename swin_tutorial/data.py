@@ -7,7 +7,7 @@ import os
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,20 +19,24 @@ from einops import rearrange
 from jaxtyping import Float, Int64, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from swin_tutorial.augmentation import (
     Augmentation,
     Draws,
+    crop_box,
     cropped,
     draw,
+    draw_crops,
     erased,
     generator,
     mixed,
     mixed_targets,
     normalised,
     partners,
+    sent,
 )
-from swin_tutorial.windows import size_pair
+from swin_tutorial.windows import Size, size_pair
 
 Split = Literal["train", "test"]
 
@@ -138,10 +142,6 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device: torch.device | str) -> "LabelledImages":
-        """Return the set with its pixels and labels on a device."""
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
-
 
 def channel_statistics(
     pixels: UInt8[Tensor, "n h w c"],
@@ -234,9 +234,11 @@ def _members(archive: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """Return the contents of an archive's members, read in memory: no path in it is followed."""
     try:
         with tarfile.open(fileobj=io.BytesIO(read_gzip(archive)), mode="r:") as tar:
-            return {name: tar.extractfile(tar.getmember(name)).read() for name in names}
-    except KeyError as error:
-        raise ValueError(f"{archive} is not the archive expected: {error.args[0]}") from None
+            files = {one.name: one for one in tar if one.isfile()}
+            missing = [name for name in names if name not in files]
+            if missing:
+                raise ValueError(f"{archive} is not the archive expected: it has no {missing[0]}")
+            return {name: tar.extractfile(files[name]).read() for name in names}
     except tarfile.TarError as error:
         raise ValueError(f"{archive} is corrupt: {error}") from None
 
@@ -261,7 +263,7 @@ class ImageSet:
 
     files: each file's path in a data folder, and its published checksum, empty where the file is
     bundled; source: the address of the folder that has the files; sizes: the number of images of
-    each split; read: gives a split's images, from a data folder, the split and their number.
+    each split; read: gives a split's images, from a data folder, the split and its size.
     """
 
     files: dict[str, str]
@@ -282,15 +284,12 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-FASHION_FILES = {"train": "train-{}-ubyte.gz", "test": "t10k-{}-ubyte.gz"}
 DEBIAN_FOLDER = Path("/usr/share/datasets")  # of the package dataset-fashion-mnist
 
 
 def _read_fashion(prefix: str, folder: Path, split: str, count: int) -> LabelledImages:
-    images, labels = (
-        folder / "fashion-mnist" / (prefix + FASHION_FILES[split].format(kind))
-        for kind in ("images-idx3", "labels-idx1")
-    )
+    stem = folder / "fashion-mnist" / (prefix + {"train": "train", "test": "t10k"}[split])
+    images, labels = Path(f"{stem}-images-idx3-ubyte.gz"), Path(f"{stem}-labels-idx1-ubyte.gz")
     return read_idx_images(images, labels, FASHION_CLASSES, count)
 
 
@@ -310,43 +309,36 @@ def _read_cifar100(folder: Path, split: str, count: int) -> LabelledImages:
 
 # Addresses and MD5 sums as published by the makers: Fashion-MNIST's in the README of
 # github.com/zalandoresearch/fashion-mnist, CIFAR's on www.cs.toronto.edu/~kriz/cifar.html.
+FASHION_CHECKSUMS = {
+    "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+}
 IMAGE_SETS = {
     "fashion-mnist-subset": ImageSet(
-        {
-            f"fashion-mnist/subset-{name}-ubyte.gz": ""
-            for name in (
-                "train-images-idx3",
-                "train-labels-idx1",
-                "t10k-images-idx3",
-                "t10k-labels-idx1",
-            )
-        },
-        "",
-        {"train": 15_000, "test": 2_500},
-        functools.partial(_read_fashion, "subset-"),
+        files={f"fashion-mnist/subset-{name}": "" for name in FASHION_CHECKSUMS},
+        source="",
+        sizes={"train": 15_000, "test": 2_500},
+        read=functools.partial(_read_fashion, "subset-"),
     ),
     "fashion-mnist": ImageSet(
-        {
-            "fashion-mnist/train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "fashion-mnist/train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
-            "fashion-mnist/t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
-            "fashion-mnist/t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
-        },
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-        {"train": 60_000, "test": 10_000},
-        functools.partial(_read_fashion, ""),
+        files={f"fashion-mnist/{name}": one for name, one in FASHION_CHECKSUMS.items()},
+        source="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        sizes={"train": 60_000, "test": 10_000},
+        read=functools.partial(_read_fashion, ""),
     ),
     "cifar10": ImageSet(
-        {"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
-        "https://www.cs.toronto.edu/~kriz",
-        {"train": 50_000, "test": 10_000},
-        _read_cifar10,
+        files={"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
+        source="https://www.cs.toronto.edu/~kriz",
+        sizes={"train": 50_000, "test": 10_000},
+        read=_read_cifar10,
     ),
     "cifar100": ImageSet(
-        {"cifar-100-binary.tar.gz": "md5:03b5dce01913d631647c71ecec9e9cb8"},
-        "https://www.cs.toronto.edu/~kriz",
-        {"train": 50_000, "test": 10_000},
-        _read_cifar100,
+        files={"cifar-100-binary.tar.gz": "md5:03b5dce01913d631647c71ecec9e9cb8"},
+        source="https://www.cs.toronto.edu/~kriz",
+        sizes={"train": 50_000, "test": 10_000},
+        read=_read_cifar100,
     ),
 }
 
@@ -444,6 +436,168 @@ def _remedy(name: str, folder: Path | None) -> str:
     return f"run: swin-tutorial data fetch {name}" + (f" --folder {folder}" if folder else "")
 
 
+# --- labelled images in files ---
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+# What a worker is told: a file's number, and its crop or None for the centre.
+Key = tuple[int, list[float] | None]
+
+SAMPLE = 512  # how many files the mean and the standard deviation of a folder are taken from
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A set too large for the memory: its files, and how they are to be read.
+
+    size: height and width to which images are cropped and scaled; workers: processes that decode,
+    0 for none beside this one.  The rest as in ``LabelledImages``.
+    """
+
+    files: tuple[Path, ...]
+    labels: Int64[Tensor, "n"]
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    workers: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def decoded(
+        self, keys: Iterable[list[Key]], device: torch.device
+    ) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+        """Yield the pixels of each list of keys, on the device, in order."""
+        return _decoded(self.files, self.size, self.workers, keys, device)
+
+
+def image_folder(
+    folder: Path, size: Size, like: ImageFolder | None = None, workers: int | None = None
+) -> ImageFolder:
+    """Return the images of a folder that has one folder for each class, as ImageNet has.
+
+    like: the training images, for a test folder, which is normalised as they are.  Without it,
+    mean and standard deviation are those of 512 files at even distances.  workers: by default one
+    for each core that this process may use.
+
+    Raises FileNotFoundError if there is no such folder, and ValueError if there are no classes, a
+    class has no image, the classes are not those of ``like``, or a file of the sample is no image.
+    """
+    folder, size = Path(folder), size_pair("size", size)
+    workers = available_cores() if workers is None else workers
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}: name the one that has the classes")
+    classes = tuple(
+        sorted(one.name for one in folder.iterdir() if one.is_dir() and not _is_hidden(one))
+    )
+    if not classes:
+        raise ValueError(f"{folder} has no folders: it must have one for each class")
+    if like and classes != like.classes:
+        odd = sorted(set(classes) ^ set(like.classes))
+        raise ValueError(f"{folder} and the training images do not share the classes {odd}")
+    of_class = [_image_files(folder / name) for name in classes]
+    labels = torch.repeat_interleave(torch.tensor([len(files) for files in of_class]))
+    files = tuple(path for files in of_class for path in files)
+    if like:
+        mean, std = like.mean, like.std
+    else:
+        sample = [(number, None) for number in range(0, len(files), -(-len(files) // SAMPLE))]
+        keys = [sample[start : start + 32] for start in range(0, len(sample), 32)]
+        pixels = torch.cat(list(_decoded(files, size, workers, keys, torch.device("cpu"))))
+        mean, std = channel_statistics(rearrange(pixels, "n c h w -> n h w c"))
+    return ImageFolder(files, labels, classes, size, mean, std, workers)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def decoded_image(
+    file: Path, size: tuple[int, int], crop: list[float] | None = None
+) -> UInt8[Tensor, "3 h w"]:
+    """Return a file's picture, cropped and scaled to ``size``, height and width.
+
+    crop: as ``augmentation.draw_crops`` draws it; without it, the centre: 7/8 of the height or of
+    the width, as in the recipe of Swin.  Raises ValueError for a file that is no whole picture.
+    """
+    height, width = size
+    try:
+        with Image.open(file) as image:
+            image = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{file} cannot be read as an image ({error}): repair or remove it"
+        ) from None
+    if crop is None:
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
+    else:
+        box = crop_box(crop, image.height, image.width)
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box)
+    return rearrange(torch.from_numpy(np.array(image)), "h w c -> c h w")
+
+
+class _Pictures(Dataset):
+    """What the worker processes are given: a file's number and crop give its pixels."""
+
+    def __init__(self, files: tuple[Path, ...], size: tuple[int, int]):
+        self.files = files
+        self.size = size
+
+    def __getitem__(self, key: Key) -> Tensor | ValueError:
+        number, crop = key
+        try:
+            return decoded_image(self.files[number], self.size, crop)
+        except ValueError as error:
+            return error  # raised in a worker, it would be lost in that process's traceback
+
+
+def _stacked(pictures: list[Tensor | ValueError]) -> Tensor | ValueError:
+    """Return pictures as one tensor, or the first error among them."""
+    errors = [one for one in pictures if isinstance(one, ValueError)]
+    return errors[0] if errors else torch.stack(pictures)
+
+
+def _decoded(
+    files: tuple[Path, ...],
+    size: tuple[int, int],
+    workers: int,
+    keys: Iterable[list[Key]],
+    device: torch.device,
+) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+    """Yield the pixels of each list of keys, on the device, in order."""
+    loader = DataLoader(
+        _Pictures(files, size),
+        batch_sampler=keys,
+        num_workers=workers,
+        collate_fn=_stacked,
+        pin_memory=device.type == "cuda",
+    )
+    for pixels in loader:
+        if isinstance(pixels, ValueError):
+            raise pixels
+        yield pixels.to(device, non_blocking=True)
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Return the images directly in a class's folder, sorted; ValueError if there are none."""
+    files = sorted(
+        one
+        for one in folder.iterdir()
+        if one.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(one)
+    )
+    if not files:
+        raise ValueError(
+            f"the class folder {folder} has no image ({', '.join(sorted(IMAGE_SUFFIXES))}): "
+            "fill it or remove it"
+        )
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
 # --- training: batches that follow from seed, epoch and step alone ---
 
 
@@ -451,15 +605,18 @@ def _remedy(name: str, folder: Path | None) -> str:
 class _Plan:
     """What one process needs for its slice of a batch.
 
-    images: indices of the images; draws: theirs; own, other: positions in ``images`` of the slice
-    and of those that it is mixed with; mixing: the draws of the slice.
+    positions: in the batch, of the slice and of what it is mixed with; images: their numbers in
+    the set; draws: theirs; own, other: where the slice is among them, and what each is mixed with.
     """
 
+    positions: Int64[Tensor, "k"]
     images: Int64[Tensor, "k"]
     draws: Draws
     own: Int64[Tensor, "b"]
     other: Int64[Tensor, "b"]
-    needed: Int64[Tensor, "k"]
+
+
+Batch = tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]
 
 
 class _Batches:
@@ -482,6 +639,8 @@ class _Batches:
                 f"batch_size {batch_size} does not divide by the {world_size} processes: "
                 f"take {share * world_size}"
             )
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
         if batch_size > len(images):
             raise ValueError(
                 f"batch_size {batch_size} is larger than the set: it has {len(images)} images"
@@ -493,16 +652,22 @@ class _Batches:
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
         self.labels = images.labels.to(self.device)
+        self.mean, self.std = _statistics(images, self.device)
         self.own = torch.arange(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
         """Return the steps of an epoch.  What is left over for no whole batch is dropped."""
         return len(self.images) // self.batch_size
 
-    def _order(self, epoch: int) -> Int64[Tensor, "n"]:
-        """Return the order of the images in an epoch."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Yield normalised images and class probabilities, from step ``start`` on.
+
+        Raises ValueError for a step that the epoch does not have.
+        """
+        if not 0 <= start <= len(self):
+            raise ValueError(f"start is a step from 0 to {len(self)}, got {start}")
         order = generator("order", self.seed, epoch).permutation(len(self.images))
-        return torch.from_numpy(order)
+        return self._steps(torch.from_numpy(order), epoch, range(start, len(self)))
 
     def _plan(self, order: Int64[Tensor, "n"], epoch: int, step: int) -> _Plan:
         """Return what this process needs for a step."""
@@ -510,27 +675,30 @@ class _Batches:
         rng = generator("augmentation", self.seed, epoch, step)
         draws = draw(self.augmentation, batch, *self.size, rng)
         other = partners(batch)[self.own] if self.augmentation.mixes else self.own
-        needed, where = torch.unique(torch.cat([self.own, other]), return_inverse=True)
+        positions, where = torch.unique(torch.cat([self.own, other]), return_inverse=True)
         return _Plan(
-            images=order[step * batch : (step + 1) * batch][needed],
-            draws=draws.of(needed),
+            positions=positions,
+            images=order[step * batch : (step + 1) * batch][positions],
+            draws=draws.of(positions),
             own=where[: len(self.own)],
             other=where[len(self.own) :],
-            needed=needed,
         )
 
     def _batch(self, pixels: UInt8[Tensor, "n c hp wp"], which: Int64[Tensor, "k"], plan: _Plan):
         """Crop, normalise, erase and mix on the device; return images and class probabilities."""
-        draws, own, other = (one.to(self.device) for one in (plan.draws, plan.own, plan.other))
-        x = cropped(pixels, which.to(self.device), draws, *self.size)
-        x = normalised(x, self.images.mean, self.images.std)
+        which, images, own, other = (
+            sent(one, self.device) for one in (which, plan.images, plan.own, plan.other)
+        )
+        draws = plan.draws.sent(self.device)
+        x = cropped(pixels, which, draws, *self.size)
+        x = normalised(x, self.mean, self.std)
         if self.augmentation.erasing:
             x = erased(x, draws.erased)
-        labels = self.labels[plan.images.to(self.device)]
-        kept = draws.of(own)
-        targets = mixed_targets(labels[own], labels[other], kept.kept, len(self.images.classes))
+        labels = self.labels[images]
+        mixing = draws.of(own)
+        targets = mixed_targets(labels[own], labels[other], mixing.kept, len(self.images.classes))
         if self.augmentation.mixes:
-            x = mixed(x[own], x[other], kept)
+            x = mixed(x[own], x[other], mixing)
         return x, targets
 
     def _padded(self, pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c hp wp"]:
@@ -565,18 +733,56 @@ class DeviceBatches(_Batches):
         pixels = rearrange(images.pixels.to(self.device), "n h w c -> n c h w")
         self.pixels = self._padded(pixels.contiguous())
 
-    def epoch(
-        self, epoch: int, start: int = 0
-    ) -> Iterator[tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]]:
-        """Yield normalised images and class probabilities, from step ``start`` on."""
-        order = self._order(epoch)
-        for step in range(start, len(self)):
+    def _steps(self, order: Int64[Tensor, "n"], epoch: int, steps: range) -> Iterator[Batch]:
+        for step in steps:
             plan = self._plan(order, epoch, step)
             yield self._batch(self.pixels, plan.images, plan)
 
 
+class FolderBatches(_Batches):
+    """Training batches of images in files, decoded by worker processes.
+
+    Everything said of ``DeviceBatches`` holds.  With an augmentation each image is a random crop
+    of at least ``smallest_area`` of it, scaled to ``images.size``; without one, the centre.
+    """
+
+    def __init__(
+        self,
+        images: ImageFolder,
+        batch_size: int,
+        device: torch.device | str,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        smallest_area: float = 0.08,
+    ):
+        super().__init__(
+            images, images.size, batch_size, device, seed, augmentation, rank, world_size
+        )
+        if not 0 < smallest_area <= 1:
+            raise ValueError(f"smallest_area must be above 0 and at most 1, got {smallest_area}")
+        self.smallest_area = smallest_area if augmentation else None
+
+    def _steps(self, order: Int64[Tensor, "n"], epoch: int, steps: range) -> Iterator[Batch]:
+        keys = (self._keys(self._plan(order, epoch, step), epoch, step) for step in steps)
+        for step, pixels in zip(steps, self.images.decoded(keys, self.device), strict=True):
+            plan = self._plan(order, epoch, step)  # again: it is cheaper than to keep many
+            which = torch.arange(len(pixels))
+            yield self._batch(self._padded(pixels), which, plan)
+
+    def _keys(self, plan: _Plan, epoch: int, step: int) -> list[Key]:
+        """Return what the workers are told: each image's number and its crop."""
+        numbers = plan.images.tolist()
+        if self.smallest_area is None:
+            return [(number, None) for number in numbers]
+        rng = generator("crop", self.seed, epoch, step)
+        crops = draw_crops(self.batch_size, self.smallest_area, rng)[plan.positions.numpy()]
+        return list(zip(numbers, crops.tolist(), strict=True))
+
+
 def evaluation_batches(
-    images: LabelledImages,
+    images: LabelledImages | ImageFolder,
     batch_size: int,
     device: torch.device | str,
     rank: int = 0,
@@ -593,10 +799,25 @@ def evaluation_batches(
 
 
 def _evaluation_batches(images, starts: range, last: int, device: torch.device):
-    for start in starts:
-        stretch = slice(start, min(start + starts.step, last))
-        pixels = rearrange(images.pixels[stretch].to(device), "b h w c -> b c h w").contiguous()
-        yield normalised(pixels, images.mean, images.std), images.labels[stretch].to(device)
+    stretches = [slice(start, min(start + starts.step, last)) for start in starts]
+    if isinstance(images, ImageFolder):
+        keys = ([(number, None) for number in range(one.start, one.stop)] for one in stretches)
+        parts = images.decoded(keys, device)
+    else:
+        parts = (
+            rearrange(images.pixels[one].to(device), "b h w c -> b c h w").contiguous()
+            for one in stretches
+        )
+    mean, std = _statistics(images, device)
+    for one, pixels in zip(stretches, parts, strict=True):
+        yield normalised(pixels, mean, std), images.labels[one].to(device)
+
+
+def _statistics(images, device: torch.device) -> list[Float[Tensor, "c"]]:
+    """Return mean and standard deviation of each channel, on the device."""
+    return [
+        torch.tensor(one, dtype=torch.float32, device=device) for one in (images.mean, images.std)
+    ]
 
 
 def _share(batch_size: int, rank: int, world_size: int) -> int:

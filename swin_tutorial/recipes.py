@@ -32,6 +32,7 @@ class TrainingConfig:
     model: SwinConfig | ResNetConfig
     augmentation: Augmentation
     data: str = _option("fashion-mnist-subset", "a data set's name, or a folder of images")
+    image_size: int = _option(224, "pixels per side to which a folder's images are brought")
     epochs: int = _option(10, "how often to go through the training images")
     batch_size: int = _option(128, "images in one step, over all processes")
     accumulation: int = _option(1, "parts that each process cuts its batch into, to save memory")
@@ -51,7 +52,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         every = ("evaluate_every", "save_every", "log_every")
-        for name in ("epochs", "batch_size", "accumulation", *every):
+        for name in ("image_size", "epochs", "batch_size", "accumulation", *every):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("label_smoothing", "ema_decay"):

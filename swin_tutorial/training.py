@@ -27,7 +27,16 @@ from tqdm.auto import tqdm
 
 from swin_tutorial import runs
 from swin_tutorial.augmentation import generator
-from swin_tutorial.data import DeviceBatches, LabelledImages, evaluation_batches, load_images
+from swin_tutorial.data import (
+    IMAGE_SETS,
+    DeviceBatches,
+    FolderBatches,
+    ImageFolder,
+    LabelledImages,
+    evaluation_batches,
+    image_folder,
+    load_images,
+)
 from swin_tutorial.evaluation import Evaluation, evaluate, worst_mistakes
 from swin_tutorial.processes import (
     StopSignals,
@@ -42,6 +51,7 @@ from swin_tutorial.processes import (
 from swin_tutorial.recipes import TrainingConfig, build_model, fitted
 from swin_tutorial.runs import Stopped, TrainingError
 
+Images = LabelledImages | ImageFolder
 EVALUATION_BATCH = 500  # images at a time in each process
 
 
@@ -127,7 +137,8 @@ class Run:
     def __init__(self, config: TrainingConfig, folder: Path, images: tuple, device: torch.device):
         train_images, self.test_images = images
         self.config, self.folder, self.device = config, folder, device
-        self.batches = DeviceBatches(
+        batches = FolderBatches if isinstance(train_images, ImageFolder) else DeviceBatches
+        self.batches = batches(
             train_images,
             config.batch_size,
             device,
@@ -297,6 +308,25 @@ class Run:
         self.clock = now
 
 
+def load_data(config: TrainingConfig, data_folder: Path | None = None) -> tuple[Images, Images]:
+    """Return the training and the test images of a run: a known set, or those of a folder.
+
+    A folder has the folders ``train`` and ``val``, each with one for each class, as ImageNet has.
+    Raises FileNotFoundError or ValueError, naming the file, if something is missing or damaged.
+    """
+    if config.data in IMAGE_SETS:
+        train, test = (load_images(config.data, split, data_folder) for split in ("train", "test"))
+        return train, test
+    folder = (data_folder or Path()) / config.data
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"--data {config.data} is none of {', '.join(IMAGE_SETS)}, and there is no folder "
+            f"{folder}"
+        )
+    train = image_folder(folder / "train", config.image_size)
+    return train, image_folder(folder / "val", config.image_size, like=train)
+
+
 def load_run(folder: Path) -> tuple[TrainingConfig, nn.Module]:
     """Return the configuration and the trained model of a finished run.
 
@@ -311,7 +341,7 @@ def load_run(folder: Path) -> tuple[TrainingConfig, nn.Module]:
 def evaluate_run(folder: Path, data_folder: Path | None = None) -> Evaluation:
     """Return how well the trained model of a finished run does on its test images."""
     config, model = load_run(folder)
-    images = load_images(config.data, "test", data_folder)
+    _, images = load_data(config, data_folder)
     batches = evaluation_batches(images, EVALUATION_BATCH, "cpu")
     return evaluate(model, batches, len(images.classes))
 
@@ -321,7 +351,7 @@ def train(
     folder: Path | str,
     resume: bool = False,
     device: str | None = None,
-    images: tuple[LabelledImages, LabelledImages] | None = None,
+    images: tuple[Images, Images] | None = None,
     data_folder: Path | None = None,
     progress: bool = True,
 ) -> dict:
@@ -342,10 +372,8 @@ def train(
     folder = Path(folder)
     resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     with processes(device) as here, deterministic(here), StopSignals() as signals:
-        images = images or tuple(
-            load_images(config.data, split, data_folder) for split in ("train", "test")
-        )
-        config = fitted(config, images[0].pixels.shape[-1], len(images[0].classes))
+        images = images or load_data(config, data_folder)
+        config = fitted(config, len(images[0].mean), len(images[0].classes))
         checkpoint = runs.begin(folder, config.as_dict(), resume)
         if dist.is_initialized():
             dist.barrier()  # nobody writes before everybody has read
