@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Time this package beside public implementations.")
 app.add_typer(bench, name="bench")
+experiments = typer.Typer(no_args_is_help=True, help="Recorded, seeded runs: make and list them.")
+app.add_typer(experiments, name="experiments")
 data = typer.Typer(no_args_is_help=True, help="List and fetch the image sets to train on.")
 app.add_typer(data, name="data")
 
@@ -88,6 +90,48 @@ def evaluate(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{found.accuracy:.2%} of {int(found.confusion.sum()):,} test images")
+
+
+@experiments.command("run")
+def run_experiment(
+    name: Annotated[str, typer.Argument(help="One that `experiments list` names, or all.")],
+    seed: Annotated[int | None, typer.Option(help="Default: each of 0, 1 and 2.")] = None,
+    again: Annotated[bool, typer.Option(help="Also those that have a result already.")] = False,
+) -> None:
+    """Train, and record the result in data/results; one that was stopped goes on."""
+    from swin_tutorial import experiments, runs
+
+    try:
+        seeds = experiments.SEEDS if seed is None else (seed,)
+        for one in experiments.EXPERIMENTS if name == "all" else (name,):
+            for seed in seeds:
+                if experiments.recorded(one, seed) and not again:
+                    typer.echo(f"{one}, seed {seed}: has a result")
+                elif not experiments.can_run_here(one):
+                    typer.echo(f"{one}, seed {seed}: left out, it needs a GPU")
+                else:
+                    result = experiments.run(one, seed)
+                    typer.echo(_summary_line(one, seed, result, experiments.result_file(one, seed)))
+    except runs.Stopped as stop:
+        typer.echo(stop, err=True)
+        raise typer.Exit(128 + stop.signal) from None
+    except (runs.TrainingError, ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@experiments.command("list")
+def list_experiments() -> None:
+    """Name the experiments, and what has been recorded of them."""
+    from swin_tutorial import experiments
+
+    rows = {row["experiment"]: row for row in experiments.table()}
+    for name, experiment in experiments.EXPERIMENTS.items():
+        row = rows.get(name)
+        found = "no result yet"
+        if row:
+            found = f"{row['accuracy']:.2%} ± {row['interval']:.2%} ({row['runs']} runs)"
+        typer.echo(f"{name:24}{found:28}{experiment.what}")
 
 
 @bench.command()

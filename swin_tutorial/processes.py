@@ -4,6 +4,7 @@ Everything here works without torchrun too: then there is one process, number 0.
 """
 
 import contextlib
+import ctypes
 import os
 import platform
 import signal
@@ -71,6 +72,18 @@ def deterministic(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         torch.utils.deterministic.fill_uninitialized_memory = filling
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep the memory that a step frees, for the next step.  Linux only.
+
+    It would return large pieces to the system, and ask for them again a moment later: thousands
+    of page faults in every step on a CPU.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # no glibc: then all stays as it is
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no piece is a mapping of its own
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: nothing is returned below 2 GB
 
 
 class StopSignals:

@@ -43,6 +43,7 @@ from swin_tutorial.processes import (
     any_process,
     deterministic,
     device_name,
+    keep_freed_memory,
     processes,
     rank,
     total_over_processes,
@@ -219,6 +220,8 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint, and keep the one before."""
+        total_over_processes(self.sums)  # what is loaded again is the same in all of them
+        self.sums /= world_size()
         self.check()
         self.lap("training")
         if rank() == 0:
@@ -372,6 +375,8 @@ def train(
     folder = Path(folder)
     resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     with processes(device) as here, deterministic(here), StopSignals() as signals:
+        if here.type == "cpu":
+            keep_freed_memory()
         images = images or load_data(config, data_folder)
         config = fitted(config, len(images[0].mean), len(images[0].classes))
         checkpoint = runs.begin(folder, config.as_dict(), resume)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -71,19 +72,23 @@ def run_on_a_full_disk(folder, limit):
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    with pytest.raises(runs.TrainingError, match="cannot write .* last good checkpoint is kept"):
+    with pytest.raises(runs.TrainingError, match=r"cannot write .* last good checkpoint is kept"):
         run(folder, resume=True)
     os._exit(7)
 
 
-def run_as_one_of_many(folder, rank, world_size, port, config, stop_after=None):
-    """Train as torchrun would make a process do."""
+def run_as_one_of_many(folder, rank, world_size, port, config, end=None, restarts=0):
+    """Train as torchrun would make a process do.
+
+    ``end`` is the name of a signal that the last process gets in its fifth step, and it alone.
+    """
     torch.set_num_threads(1)
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
     names |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
+    names |= {"TORCHELASTIC_RESTART_COUNT": restarts}
     os.environ.update({name: str(value) for name, value in names.items()})
-    if stop_after is not None and rank == 1:  # only one of them gets the signal
-        _interrupt_at(stop_after)
+    if end and rank == world_size - 1:
+        _send_in_fifth_step(signal.Signals[end])
     written = []
     original = runs.write_file
 
@@ -93,29 +98,24 @@ def run_as_one_of_many(folder, rank, world_size, port, config, stop_after=None):
 
     runs.write_file = watched
     try:
-        run(folder, config, resume=True)
+        run(folder, config)
     except runs.Stopped:
         os._exit(9)
     finally:
         assert bool(written) == (rank == 0)
 
 
-def _interrupt_at(step):
+def _send_in_fifth_step(number):
     original = training.Run.take_step
 
-    def interrupting(one, *arguments):
+    def interrupted(one, *arguments):
+        if one.step == 4:
+            os.kill(os.getpid(), number)
         original(one, *arguments)
-        if one.step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
 
-    training.Run.take_step = interrupting
+    training.Run.take_step = interrupted
 
 
-if __name__ == "__main__":  # under torchrun: the last process is killed once, in mid-run
-    import sys
-
+if __name__ == "__main__":  # under torchrun
     torch.set_num_threads(1)
-    is_last = os.environ["RANK"] == str(int(os.environ["WORLD_SIZE"]) - 1)
-    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and is_last:
-        run_and_die(sys.argv[1], "step", 6)
     run(sys.argv[1])
