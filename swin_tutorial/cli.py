@@ -46,15 +46,14 @@ def lab(
     os.execv(sys.executable, lab_command(port, _has_screen() if browser is None else browser))
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def train(context: typer.Context) -> None:
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+def train(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[PRESET] [OPTIONS]")] = None,
+) -> None:
     """Train a model; swin-tutorial train quick --help lists all options."""
     from swin_tutorial import plotting, recipes, training
 
-    arguments, config = _training_arguments(context.args, recipes)
+    arguments, config = _training_arguments(words or [], recipes)
     try:
         summary = training.train(
             config,

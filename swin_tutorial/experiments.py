@@ -106,11 +106,12 @@ def result_file(name: str, seed: int) -> Path:
 
 def recorded(name: str, seed: int) -> dict | None:
     """Return a recorded result, None if there is none or one of another configuration."""
+    asked = configuration(name, seed).as_dict()
     path = result_file(name, seed)
     if not path.exists():
         return None
     result = json.loads(path.read_text())
-    asked, had = configuration(name, seed).as_dict(), dict(result["config"])
+    had = dict(result["config"])
     for config in (asked, had):
         known = config["model"].items()
         config["model"] = {key: one for key, one in known if key not in FOLLOW_FROM_DATA}

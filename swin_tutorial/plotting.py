@@ -246,12 +246,11 @@ def draw_weights(
             _sign(axes, y, x, text + ("★" if query == (y, x) else ""), 11.0)
 
 
-def draw_learning_curves(axes: tuple[Axes, Axes], metrics: list[dict]) -> None:
-    """Draw a run's training and test loss on one axes and its test accuracy on the other.
+def draw_learning_curves(losses: Axes, accuracies: Axes, metrics: list[dict]) -> None:
+    """Draw a run's training and test loss, and on other axes its test accuracy.
 
     ``metrics`` are the lines of its log, ``runs.read_metrics``.
     """
-    losses, accuracies = axes
     for name, label in (("loss", "training"), ("test_loss", "test")):
         points = [(line["epoch"], line[name]) for line in metrics if name in line]
         losses.plot(*zip(*points, strict=True), label=label, marker="o" * (name != "loss"), ms=3)
@@ -309,7 +308,7 @@ def save_run_figures(folder: Path) -> list[Path]:
     summary = json.loads((folder / runs.SUMMARY).read_text())
     classes = summary["classes"]
     curves, axes = plt.subplots(1, 2, figsize=(8, 3))
-    draw_learning_curves(axes, runs.read_metrics(folder))
+    draw_learning_curves(*axes, runs.read_metrics(folder))
     confusion, axes = plt.subplots(figsize=(6, 5.5))
     draw_confusion(axes, torch.tensor(summary["confusion"]), classes)
     mistakes = plt.figure(figsize=(10, 5))
