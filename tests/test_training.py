@@ -196,12 +196,34 @@ def test_the_callers_own_settings_are_left_alone(tmp_path):
     assert before == (signal.getsignal(signal.SIGINT), torch.are_deterministic_algorithms_enabled())
 
 
-def test_bf16_and_compiled_runs_come_close(tmp_path, whole):
+def test_a_run_in_bf16_comes_close(tmp_path, whole):
     expected = [line["loss"] for line in runs.read_metrics(whole) if "loss" in line]
     run(tmp_path, dataclasses.replace(CONFIG, bf16=True))
     found = [line["loss"] for line in runs.read_metrics(tmp_path) if "loss" in line]
     assert found != expected
     assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_the_compiled_model_is_trained_and_the_plain_one_is_kept(tmp_path, whole, monkeypatch):
+    compiled = []
+
+    def compile_nothing(model):
+        compiled.append(Wrapped(model))
+        return compiled[-1]
+
+    class Wrapped(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self._orig_mod, self.steps = model, 0
+
+        def forward(self, x):
+            self.steps += 1
+            return self._orig_mod(x)
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    run(tmp_path, dataclasses.replace(CONFIG, compile=True))
+    assert compiled[0].steps == STEPS * CONFIG.accumulation
+    assert_same_run(tmp_path, whole)
 
 
 def test_tensorboard_gets_the_numbers_where_it_is_installed(tmp_path, monkeypatch):
@@ -237,8 +259,11 @@ def test_killed_anywhere_and_resumed_it_is_the_same_run(tmp_path, whole):
     codes = in_processes(tiny_training.run_and_die, *arguments)
     assert codes == [-signal.SIGKILL] * len(points)
     assert not (folders[4] / runs.CHECKPOINT).exists()
-    for folder in folders:
+    stored = fitted(CONFIG, 1, 3).as_dict()
+    for folder, step in zip(folders, (None, 4, 10, 2, 2), strict=True):
         assert not (folder / runs.SUMMARY).exists()
+        checkpoint = runs.load_checkpoint(folder, stored)
+        assert (checkpoint and checkpoint["step"]) == step
         run(folder, resume=True)
         assert_same_run(folder, whole)
 
@@ -312,19 +337,24 @@ def test_a_full_disk_leaves_a_checkpoint_to_go_on_from(tmp_path, whole):
         assert_same_run(tmp_path / str(i), whole)
 
 
-def test_a_loss_that_is_nan_ends_the_run_before_a_checkpoint_has_it(tmp_path, monkeypatch):
-    original = training.training_step
+@pytest.mark.parametrize(
+    ("poisoned", "noticed", "good"),
+    [(3, 4, 2), (4, 6, 4)],  # in the step before a checkpoint, and before a log
+)
+def test_a_loss_that_is_nan_ends_the_run_before_a_checkpoint_has_it(
+    tmp_path, monkeypatch, poisoned, noticed, good
+):
+    original = training.Run.take_step
 
-    def poisoned(forward, optimizer, x, targets, config):
-        if optimizer.param_groups[0]["lr"] == training.learning_rate(4, 4, config):
-            x = x * math.nan
-        return original(forward, optimizer, x, targets, config)
+    def poisoning(one, x, targets):
+        original(one, x * math.nan if one.step == poisoned else x, targets)
 
-    monkeypatch.setattr(training, "training_step", poisoned)
-    with pytest.raises(TrainingError, match=r"NaN shortly before step 6\..*lower --learning-rate"):
+    monkeypatch.setattr(training.Run, "take_step", poisoning)
+    message = rf"NaN shortly before step {noticed}\..*lower --learning-rate"
+    with pytest.raises(TrainingError, match=message):
         run(tmp_path)
     checkpoint = torch.load(tmp_path / runs.CHECKPOINT, weights_only=True)
-    assert checkpoint["step"] == 4
+    assert checkpoint["step"] == good
     assert all(one.isfinite().all() for one in checkpoint["model"].values())
     assert "NaN" not in (tmp_path / runs.METRICS).read_text()
 
