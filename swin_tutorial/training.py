@@ -208,6 +208,7 @@ class Run:
 
     def evaluate(self) -> Evaluation:
         """Try the model on the test images, and write down how it did."""
+        self.check()
         self.lap("training")
         found = evaluate(self.kept_model, self.test_batches(), len(self.test_images.classes))
         self.lap("evaluation")

@@ -339,7 +339,7 @@ def test_a_full_disk_leaves_a_checkpoint_to_go_on_from(tmp_path, whole):
 
 @pytest.mark.parametrize(
     ("poisoned", "noticed", "good"),
-    [(3, 4, 2), (4, 6, 4)],  # in the step before a checkpoint, and before a log
+    [(3, 4, 2), (4, 6, 4), (9, 10, 8)],  # before an evaluation, a log, and a checkpoint
 )
 def test_a_loss_that_is_nan_ends_the_run_before_a_checkpoint_has_it(
     tmp_path, monkeypatch, poisoned, noticed, good
