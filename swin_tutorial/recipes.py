@@ -194,7 +194,7 @@ _FASHION = TrainingConfig(
 PRESETS = {
     # 5 minutes on two CPU cores, with the bundled images.
     "quick": _QUICK,
-    "quick-resnet": dataclasses.replace(_QUICK, model=ResNetConfig(16, (1, 1, 1))),
+    "quick-resnet": dataclasses.replace(_QUICK, model=ResNetConfig(32, (1, 1, 1))),
     # An hour on two CPU cores.
     "fashion-mnist-cpu": dataclasses.replace(
         _QUICK,
