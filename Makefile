@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTHON ?= python3
 endif
 
-.PHONY: help lab test test-gpu bench-gpu notebooks clean
+.PHONY: help lab test train results test-gpu bench-gpu notebooks clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -36,6 +36,12 @@ test: .venv/installed-test  ## check style and spelling, and run every test and 
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests notebooks -rs -n auto --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/notebooks/sanitise.cfg
+
+train: .venv/installed  ## train the small model, or go on with it: 5 minutes on 2 cores (ARGS= for options)
+	@$(BIN)/swin-tutorial train quick --resume $(ARGS)
+
+results: .venv/installed  ## make every recorded result that is missing and that this machine can make
+	@$(BIN)/swin-tutorial experiments run all
 
 test-gpu: .venv/installed-test  ## run the tests that need a GPU
 	@$(BIN)/python -m pytest tests -m gpu -rs

@@ -8,6 +8,7 @@ import json
 import platform
 import statistics
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -15,16 +16,29 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
+from PIL import Image
 from torch import Tensor, nn
 from torch.export import Dim
 from torch.fx.experimental import _config as symbolic_shapes
 
 from swin_tutorial.attention import WindowAttention, fused
+from swin_tutorial.augmentation import Augmentation, generator
+from swin_tutorial.data import (
+    PHOTOGRAPHS,
+    DeviceBatches,
+    FolderBatches,
+    ImageFolder,
+    data_folder,
+    image_folder,
+    load_images,
+    photograph,
+)
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import shifted_window_mask
 from swin_tutorial.model import create_model
 from swin_tutorial.reference import brute_force_mask, nine_region_ids
 
+PICTURES = 128  # a multiple of the batch, so that no batch is dropped
 PEERS = ("timm", "torchvision", "transformers")
 # Side of the map, channels and heads of the stages of Swin-T at 224 pixels.
 STAGES = ((56, 96, 3), (28, 192, 6), (14, 384, 12), (7, 768, 24))
@@ -475,6 +489,58 @@ def capture(json_file: Path | None = None) -> dict:
     return result
 
 
+def data(json_file: Path | None = None, repeats: int = 5) -> dict:
+    """Time what feeds the training: batches of a set in memory, and of pictures in files.
+
+    In memory: the bundled set on the device that there is, with nothing and with everything
+    changed at random.  In files: JPEG pictures of 375 x 500 pixels, of the size that ImageNet's
+    have, beside what decoding and scaling alone take in this one process.  Prints a table of images
+    per second and returns it, with what recorded trainings took in; ``json_file`` gets it too.
+    """
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    everything = Augmentation(crop_padding=2, flip=0.5, erasing=0.25, mixup=0.8, cutmix=1.0)
+    images = load_images("fashion-mnist-subset", "train")
+    in_memory = {
+        "in memory, unchanged": DeviceBatches(images, 256, device),
+        "in memory, everything": DeviceBatches(images, 256, device, augmentation=everything),
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _write_pictures(folder, PICTURES)
+        alone = image_folder(folder, 224, workers=0)
+        helped = image_folder(folder, 224, like=alone)
+        in_files = {
+            "files, this process": FolderBatches(alone, 32, device, augmentation=everything),
+            f"files, {helped.workers} workers": FolderBatches(
+                helped, 32, device, augmentation=everything
+            ),
+        }
+        batches = in_memory | in_files
+        contenders = {name: functools.partial(_exhaust, one) for name, one in batches.items()}
+        contenders["files, decoded and scaled"] = functools.partial(_decode, alone)
+        seconds = paired_medians(contenders, repeats)
+    counts = {name: len(one) * one.batch_size for name, one in batches.items()}
+    counts["files, decoded and scaled"] = PICTURES
+    rates = {name: round(counts[name] / one) for name, one in seconds.items()}
+    result = {
+        "what": "images per second, batches of 256 from memory and of 32 from files",
+        "repeats": repeats,
+        "images_per_second": rates,
+        "of_the_speed_of_decoding_and_scaling": {
+            name: round(rates[name] / rates["files, decoded and scaled"], 2) for name in in_files
+        },
+        "recorded_trainings": _recorded_rates(),
+        **machine(),
+    }
+    if device.type != "cpu":
+        result["device"] = f"{device.type}, {torch.get_device_module(device).get_device_name()}"
+    print(result["what"])
+    for name, rate in (rates | result["recorded_trainings"]).items():
+        print(f"  {name:28} {rate:9,.0f}")
+    _record(result, json_file)
+    return result
+
+
 def _agreement(graph: Callable, model: nn.Module, images: Tensor) -> str:
     """Say whether a captured graph does what its model does."""
     with torch.no_grad():
@@ -484,6 +550,42 @@ def _agreement(graph: Callable, model: nn.Module, images: Tensor) -> str:
         except Exception as error:
             return f"refused: {type(error).__name__}"
     return "equal" if torch.allclose(found, expected, atol=1e-4) else "different result"
+
+
+def _exhaust(batches: DeviceBatches | FolderBatches) -> None:
+    """Take an epoch's batches, and wait until the device has made them."""
+    for images, _ in batches.epoch(0):
+        last = images
+    last.sum().item()
+
+
+def _decode(images: ImageFolder) -> None:
+    """Decode each file and scale it to the size wanted: what no reader of files can go without."""
+    for file in images.files:
+        with Image.open(file) as image:
+            image.convert("RGB").resize(images.size[::-1], Image.Resampling.BICUBIC)
+
+
+def _write_pictures(folder: Path, count: int) -> None:
+    """Write pieces of the photographs as JPEG files, half of them in each of two classes."""
+    whole = {name: photograph(name, 600, 800) for name in PHOTOGRAPHS}
+    rng = generator("pictures", 0)
+    for number in range(count):
+        image = whole[sorted(whole)[number % len(whole)]]
+        top, left = rng.integers(0, 225), rng.integers(0, 300)
+        piece = (image[top : top + 375, left : left + 500] * 255).byte().numpy()
+        file = folder / str(number % 2) / f"{number}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(piece).save(file, quality=90)
+
+
+def _recorded_rates() -> dict[str, float]:
+    """Return the images per second that the recorded trainings took in, by file name."""
+    recorded = {
+        file.stem: json.loads(file.read_text()).get("images_per_second")
+        for file in sorted((data_folder() / "results").glob("*.json"))
+    }
+    return {name: rate for name, rate in recorded.items() if isinstance(rate, int | float)}
 
 
 def paired_medians(

@@ -1,4 +1,4 @@
-"""The mask benchmark runs, checks its contenders, and records what a timing must be read with."""
+"""The benchmarks run, check their contenders, and record what a timing must be read with."""
 
 import json
 import math
@@ -93,3 +93,23 @@ def test_benchmarks_run_on_a_gpu(tmp_path, monkeypatch):
     result = benchmark.model_on_gpu(tmp_path / "model.json", repeats=1, compiled=False, batch=2)
     assert "swin_tutorial, fused" in result["milliseconds"]["training step"]
     assert result["peak_mebibytes"]["training step"]["swin_tutorial, fused"] > 0
+
+
+def test_what_feeds_the_training_is_timed_beside_recorded_trainings(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "PICTURES", 64)
+    recorded = benchmark.data_folder()
+    monkeypatch.setattr(benchmark, "data_folder", lambda: tmp_path)
+    (tmp_path / "results").mkdir()
+    runs = {"run": {"images_per_second": 1234.5}, "else": {"images_per_second": {"a": 1}}, "no": {}}
+    for name, run in runs.items():
+        (tmp_path / "results" / f"{name}.json").write_text(json.dumps(run))
+    monkeypatch.setenv("SWIN_TUTORIAL_DATA", str(recorded))
+    file = tmp_path / "data.json"
+    result = benchmark.data(file, repeats=1)
+    assert json.loads(file.read_text()) == result
+    rates = result["images_per_second"]
+    assert len(rates) == 5
+    assert min(rates.values()) > 0
+    assert rates["in memory, everything"] > rates["files, this process"]
+    assert result["recorded_trainings"] == {"run": 1234.5}
+    assert {"device", "threads", "torch", "python"} <= result.keys()

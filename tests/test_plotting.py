@@ -132,3 +132,46 @@ def test_show_gives_image_alternative_text_and_caption(monkeypatch):
 def test_a_figure_without_words_is_refused(caption, alt):
     with pytest.raises(ValueError, match="a caption and an alternative text"):
         plotting.show(plt.figure(), caption, alt)
+
+
+METRICS = [
+    {"step": 3, "epoch": 0.75, "loss": 1.5},
+    {"step": 4, "epoch": 1.0, "test_accuracy": 0.25, "test_loss": 1.25},
+    {"step": 6, "epoch": 1.5, "loss": 0.5},
+    {"step": 8, "epoch": 2.0, "test_accuracy": 0.75, "test_loss": 1.0},
+]
+
+
+def test_learning_curves_stand_at_their_epochs(axes):
+    figure, other = plt.subplots()
+    plotting.draw_learning_curves(axes, other, METRICS)
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn == {"training": [[0.75, 1.5], [1.5, 0.5]], "test": [[1.0, 1.25], [2.0, 1.0]]}
+    assert other.lines[0].get_xydata().tolist() == [[1.0, 0.25], [2.0, 0.75]]
+    plt.close(figure)
+
+
+def test_confusion_is_coloured_by_its_rows_and_prints_no_zeros(axes):
+    confusion = torch.tensor([[3, 1, 0], [0, 10, 0], [0, 0, 0]])
+    plotting.draw_confusion(axes, confusion, ["a", "b", "c"])
+    expected = [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
+    assert np.allclose(axes.images[0].get_array(), expected)
+    found = {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in axes.texts}
+    assert found == {(0, 0): "3", (0, 1): "1", (1, 1): "10"}
+    assert axes.get_ylabel() == "truth"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_mistakes_carry_what_they_were_taken_for_and_what_they_are(count):
+    figure = plt.figure()
+    mistakes = {
+        "images": torch.arange(count * 3 * 2 * 4).reshape(count, 3, 2, 4) / 10,
+        "truth": torch.tensor([1, 0, 1])[:count],
+        "predicted": torch.tensor([0, 1, 2])[:count],
+        "confidence": torch.tensor([0.987, 0.75, 0.5])[:count],
+    }
+    plotting.draw_mistakes(figure, mistakes, ["shoe", "bag", "coat"], columns=2)
+    titles = [one.get_title() for one in figure.axes if one.get_title()]
+    expected = ["shoe (99%)\nis: bag", "bag (75%)\nis: shoe", "coat (50%)\nis: bag"]
+    assert titles == expected[:count]
+    plt.close(figure)

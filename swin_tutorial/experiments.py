@@ -1,0 +1,152 @@
+"""Named, seeded experiments, and what they gave (chapters 07 and 08).
+
+A result is a JSON file in ``data/results``.  Of the runs that the chapters look into, the folder is
+kept there too, weights included.
+"""
+
+import json
+import math
+import shutil
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from swin_tutorial import runs, training
+from swin_tutorial.augmentation import Augmentation
+from swin_tutorial.data import data_folder
+from swin_tutorial.recipes import FOLLOW_FROM_DATA, PRESETS, TrainingConfig
+
+SEEDS = (0, 1, 2)
+# Student's t, two-sided 95 %, for so many values: the factor of a mean's standard error.
+STUDENT_T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}
+KEPT_FILES = (runs.CONFIG, runs.METRICS, runs.SUMMARY, runs.WEIGHTS, runs.MISTAKES)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration with a name.
+
+    Args:
+        config: what is trained; the seed in it is replaced.
+        what: what the experiment shows, in words.
+        needs_gpu: whether it would take days on a CPU.
+        keeps_run: whether the folder of the run with seed 0 is kept.
+    """
+
+    config: TrainingConfig
+    what: str
+    needs_gpu: bool = False
+    keeps_run: bool = False
+
+
+_QUICK = PRESETS["quick"]
+EXPERIMENTS = {
+    "quick": Experiment(_QUICK, "5 minutes on 2 cores, bundled images", keeps_run=True),
+    "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet in as many minutes"),
+    "fashion-mnist-cpu": Experiment(
+        PRESETS["fashion-mnist-cpu"], "an hour on 2 cores, all images", keeps_run=True
+    ),
+    "fashion-mnist": Experiment(PRESETS["fashion-mnist"], "all images, one GPU", needs_gpu=True),
+    "fashion-mnist-resnet": Experiment(
+        PRESETS["fashion-mnist-resnet"], "a ResNet, all images, one GPU", needs_gpu=True
+    ),
+    # What each ingredient of the quick recipe buys.
+    "quick-no-shift": Experiment(replace(_QUICK, without="shift"), "no shifted windows"),
+    "quick-no-mask": Experiment(replace(_QUICK, without="mask"), "shifted windows, no mask"),
+    "quick-no-average": Experiment(replace(_QUICK, ema_decay=0.0), "no average of the weights"),
+    "quick-no-augmentation": Experiment(
+        replace(_QUICK, augmentation=Augmentation()), "images as they are"
+    ),
+    "quick-no-smoothing": Experiment(replace(_QUICK, label_smoothing=0.0), "no label smoothing"),
+    "quick-no-warmup": Experiment(replace(_QUICK, warmup_epochs=0.0), "no warm-up"),
+    "quick-no-decay": Experiment(replace(_QUICK, weight_decay=0.0), "no weight decay"),
+    "quick-no-clipping": Experiment(replace(_QUICK, clip_norm=math.inf), "no clipping"),
+}
+
+
+def configuration(name: str, seed: int) -> TrainingConfig:
+    """Return the configuration of an experiment; ValueError if there is none of that name."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"there is no experiment {name!r}: choose among {', '.join(EXPERIMENTS)}")
+    return replace(EXPERIMENTS[name].config, seed=seed)
+
+
+def can_run_here(name: str) -> bool:
+    """Return whether this machine has what an experiment needs."""
+    return torch.cuda.is_available() or not EXPERIMENTS[name].needs_gpu
+
+
+def run(name: str, seed: int, folder: Path = Path("runs/experiments"), **options) -> dict:
+    """Train, or go on with, an experiment's run, record its result, and return that.
+
+    ``options`` go to ``training.train``; the run's folder is in ``folder``.
+    """
+    config = configuration(name, seed)
+    run_folder = folder / f"{name}-seed{seed}"
+    summary = training.train(config, run_folder, resume=True, **options)
+    stored = json.loads((run_folder / runs.CONFIG).read_text())
+    result = {"experiment": name, "seed": seed, "config": stored, **summary}
+    results = data_folder() / "results"
+    results.mkdir(exist_ok=True)
+    runs.write_json(result_file(name, seed), result)
+    if EXPERIMENTS[name].keeps_run and seed == 0:
+        kept = results / run_folder.name
+        kept.mkdir(exist_ok=True)
+        for file in KEPT_FILES:
+            shutil.copyfile(run_folder / file, kept / file)
+    return result
+
+
+def result_file(name: str, seed: int) -> Path:
+    """Return where an experiment's result is recorded."""
+    return data_folder() / "results" / f"{name}-seed{seed}.json"
+
+
+def recorded(name: str, seed: int) -> dict | None:
+    """Return a recorded result, None if there is none or one of another configuration."""
+    asked = configuration(name, seed).as_dict()
+    path = result_file(name, seed)
+    if not path.exists():
+        return None
+    result = json.loads(path.read_text())
+    had = dict(result["config"])
+    for config in (asked, had):
+        known = config["model"].items()
+        config["model"] = {key: one for key, one in known if key not in FOLLOW_FROM_DATA}
+    return result if json.loads(json.dumps(asked)) == had else None
+
+
+def mean_and_interval(values: list[float]) -> tuple[float, float]:
+    """Return a mean, and half the width of its 95 % confidence interval (Student's t).
+
+    Raises KeyError for fewer than 2 or more than 5 values.
+    """
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values), STUDENT_T[len(values)] * error
+
+
+def table() -> list[dict]:
+    """Return a row for each experiment that has a result: its mean, interval and costs."""
+    rows = []
+    for name, experiment in EXPERIMENTS.items():
+        found = [one for one in (recorded(name, seed) for seed in SEEDS) if one]
+        if not found:
+            continue
+        accuracies = [one["test_accuracy"] for one in found]
+        mean, half = mean_and_interval(accuracies) if len(found) > 1 else (accuracies[0], math.nan)
+        rows.append(
+            {
+                "experiment": name,
+                "what": experiment.what,
+                "runs": len(found),
+                "accuracy": mean,
+                "interval": half,
+                "parameters": found[0]["parameters"],
+                "seconds": statistics.mean(one["seconds"] for one in found),
+                "images_per_second": statistics.mean(one["images_per_second"] for one in found),
+                "devices": sorted({one["device"] for one in found}),
+            }
+        )
+    return rows

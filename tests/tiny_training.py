@@ -1,0 +1,121 @@
+"""A run of twelve steps that takes a second, and ways to kill it: for tests and their processes."""
+
+import os
+import signal
+import sys
+
+import pytest
+import torch
+
+from swin_tutorial import runs, training
+from swin_tutorial.augmentation import Augmentation
+from swin_tutorial.data import LabelledImages
+from swin_tutorial.model import SwinConfig
+from swin_tutorial.recipes import TrainingConfig
+
+CONFIG = TrainingConfig(
+    SwinConfig(
+        channels=8,
+        depths=(2, 1),
+        heads=(2, 4),
+        window_size=2,
+        patch_size=2,
+        dropout=0.1,
+        stochastic_depth=0.2,
+    ),
+    Augmentation(crop_padding=1, flip=0.5, mixup=0.5),
+    epochs=3,
+    batch_size=8,
+    accumulation=2,
+    learning_rate=3e-3,
+    ema_decay=0.9,
+    seed=5,
+    save_every=2,
+    log_every=3,
+)
+STEPS = 12
+
+
+def images(count=36, seed=0):
+    """Return noisy images of 8 x 12 pixels of three classes: rows, columns and plain ones."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 100, (count, 8, 12, 1), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 3, (count,), generator=generator)
+    pixels[labels == 0, ::2] += 120
+    pixels[labels == 1, :, ::2] += 120
+    return LabelledImages(pixels, labels, ("rows", "columns", "plain"))
+
+
+def run(folder, config=CONFIG, **options):
+    """Train on 36 images, and test on 21 others."""
+    both = (images(), images(21, seed=1))
+    return training.train(config, folder, device="cpu", images=both, progress=False, **options)
+
+
+def run_and_die(folder, where, count):
+    """Train, and be killed by SIGKILL when a function is called for the ``count``-th time."""
+    owner, name = {"step": (training.Run, "take_step"), "rename": (os, "replace")}[where]
+    original, calls = getattr(owner, name), []
+
+    def deadly(*arguments, **options):
+        calls.append(name)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **options)
+
+    setattr(owner, name, deadly)
+    run(folder)
+
+
+def run_on_a_full_disk(folder, limit):
+    """Train where no file can grow beyond ``limit`` bytes; exit with 7 if that is told well."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with pytest.raises(runs.TrainingError, match=r"cannot write .* last good checkpoint is kept"):
+        run(folder, resume=True)
+    os._exit(7)
+
+
+def run_as_one_of_many(folder, rank, world_size, port, config, end=None, restarts=0):
+    """Train as torchrun would make a process do.
+
+    ``end`` is the name of a signal that the last process gets in its fifth step, and it alone.
+    """
+    torch.set_num_threads(1)
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
+    names |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
+    names |= {"TORCHELASTIC_RESTART_COUNT": restarts}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    if end and rank == world_size - 1:
+        _send_in_fifth_step(signal.Signals[end])
+    written = []
+    original = runs.write_file
+
+    def watched(path, *arguments, **options):
+        written.append(path)
+        return original(path, *arguments, **options)
+
+    runs.write_file = watched
+    try:
+        run(folder, config)
+    except runs.Stopped:
+        os._exit(9)
+    finally:
+        assert bool(written) == (rank == 0)
+
+
+def _send_in_fifth_step(number):
+    original = training.Run.take_step
+
+    def interrupted(one, *arguments):
+        if one.step == 4:
+            os.kill(os.getpid(), number)
+        original(one, *arguments)
+
+    training.Run.take_step = interrupted
+
+
+if __name__ == "__main__":  # under torchrun
+    torch.set_num_threads(1)
+    run(sys.argv[1])
