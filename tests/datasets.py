@@ -14,7 +14,7 @@ import numpy as np
 def idx(array):
     """Return an array of bytes as a gzipped idx file."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes(), 1)
+    return gzip.compress(header + array.tobytes(), 1, mtime=0)
 
 
 def numbered(count, *shape):

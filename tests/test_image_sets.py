@@ -279,6 +279,7 @@ def test_images_come_with_their_labels(small):
         ("labels-idx1", idx(np.full(7, 10, np.uint8)), "label 10 is out of range: .* 10 classes"),
         ("labels-idx1", idx(np.arange(7, dtype=np.uint8))[:-5], "truncated"),
     ],
+    ids=["too few images", "a label too large", "cut off"],
 )
 def test_bad_files_are_named_with_the_remedy(small, file, content, message):
     (small / FASHION / f"train-{file}-ubyte.gz").write_bytes(content)
