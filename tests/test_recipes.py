@@ -108,9 +108,10 @@ def test_ablated_models_lack_the_shift_or_the_mask_and_nothing_else():
     assert not torch.allclose(outputs[""], outputs["mask"], atol=1e-5)
     assert not torch.allclose(outputs["shift"], outputs["mask"], atol=1e-5)
     shifts = [block.shift_size for block in models["mask"].all_blocks()]
-    assert shifts[:2] == [0, 3]
-    windows = torch.randn(1, 4, 49, config.model.channels)
+    assert shifts[:2] == [0, 1]
     attention = models["mask"].layers[0].blocks[1].attn
-    forbidding = torch.eye(49, dtype=torch.bool).expand(4, -1, -1)
+    tokens = attention.window_size[0] * attention.window_size[1]
+    windows = torch.randn(1, 3, tokens, config.model.channels)
+    forbidding = torch.eye(tokens, dtype=torch.bool).expand(3, -1, -1)
     with torch.no_grad():
         torch.testing.assert_close(attention(windows, forbidding), attention(windows))
