@@ -33,7 +33,7 @@ test: .venv/installed-test  ## check style and spelling, and run every test and 
 	@$(BIN)/ruff check swin_tutorial tests notebooks
 	@$(BIN)/codespell README.md swin_tutorial tests data/README.md notebooks
 	@# One thread a worker: the workers are as many as the cores.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests notebooks -rs -n auto --dist loadscope \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests notebooks -m "not gpu" -rs -n auto --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/notebooks/sanitise.cfg
 
