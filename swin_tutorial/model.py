@@ -4,6 +4,7 @@ Modules are named as in the official code, so that its checkpoints fit without t
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,6 +47,9 @@ class SwinConfig:
             torchvision does.
         backend: how attention is computed, see ``WindowAttention``.
         gradient_checkpointing: recompute each block in the backward pass to save memory.
+        init_std: standard deviation of the linear layers' first weights, 0.02 as in the official
+            code; None for 1 / sqrt(inputs), with which models much narrower than the published
+            ones learn faster.
 
     Raises ValueError if the fields do not fit together.
     """
@@ -67,6 +71,7 @@ class SwinConfig:
     padding: str = "mask"
     backend: str = "sdpa"
     gradient_checkpointing: bool = False
+    init_std: float | None = 0.02
 
     def __post_init__(self):
         if self.version not in (1, 2):
@@ -90,6 +95,8 @@ class SwinConfig:
             )
         if not 0 <= self.stochastic_depth < 1:
             raise ValueError(f"stochastic_depth must lie in [0, 1), got {self.stochastic_depth}")
+        if self.init_std is not None and self.init_std <= 0:
+            raise ValueError(f"init_std must be positive, or None, got {self.init_std}")
         if self.backend not in BACKENDS:
             raise ValueError(f"backend must be one of {BACKENDS}, got {self.backend!r}")
         check_padding(self.padding)
@@ -267,7 +274,7 @@ class SwinTransformer(nn.Module):
         channels = config.channels * 2 ** (len(config.depths) - 1)
         self.norm = nn.LayerNorm(channels)
         self.head = nn.Linear(channels, config.num_classes) if config.num_classes else nn.Identity()
-        self.apply(_initialise)
+        self.apply(functools.partial(_initialise, std=config.init_std))
         if config.version == 2:
             # Norms after each branch start at 0, so that every block starts as the identity.
             for block in self.all_blocks():
@@ -340,9 +347,9 @@ class SwinTransformer(nn.Module):
         return images
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module, std: float | None) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=std or module.in_features**-0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 

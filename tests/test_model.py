@@ -139,6 +139,14 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize(("init_std", "expected"), [(0.02, 0.02), (0.1, 0.1), (None, 48**-0.5)])
+def test_the_first_weights_spread_as_asked(init_std, expected):
+    config = SwinConfig(channels=48, depths=(1,), heads=(2,), window_size=4, init_std=init_std)
+    (block,) = SwinTransformer(config).all_blocks()
+    # The tails beyond 2, far more than any of these, are cut off.
+    assert block.attn.qkv.weight.std().item() == pytest.approx(expected, rel=0.05)
+
+
 def test_stochastic_depth_leaves_out_whole_branches_and_keeps_the_mean():
     block = make(SMALL).layers[1].blocks[1]
     block.stochastic_depth = 0.25
@@ -258,6 +266,7 @@ def test_v2_bias_lies_between_0_and_16():
         (lambda: SwinConfig(depths=(2, 2)), ValueError, "one entry per stage"),
         (lambda: SwinConfig(window_size=(7, 7)), ValueError, r"window_size \(7, 7\) must be one"),
         (lambda: SwinConfig(pretrained_window_size=8), ValueError, "belongs to version 2"),
+        (lambda: SwinConfig(init_std=0), ValueError, "init_std must be positive, or None, got 0"),
         (lambda: SwinConfig(stochastic_depth=1.0), ValueError, r"stochastic_depth .* \[0, 1\)"),
         (lambda: SwinConfig(padding="zero"), ValueError, "padding must be"),
         (lambda: SwinConfig(backend="fast"), ValueError, "backend must be one of"),
