@@ -7,7 +7,7 @@ import {
   rolledPlace,
   windowMask,
 } from "./geometry.js";
-import { isPaddingRegion } from "./words.js";
+import { isPaddingRegion, regionLabel } from "./words.js";
 
 export const COLOURS = {
   regions: [
@@ -122,10 +122,11 @@ function numberRegions(pen, geometry, cell) {
     return;
   }
   for (const [region, [top, left, bottom, right]] of boxes) {
-    const room = Math.min((bottom - top + 1) * cell, ((right - left + 1) * cell) / 1.5);
-    if (room < 8 * ratio) continue;
+    const [across, down] = [(right - left + 1) * cell, (bottom - top + 1) * cell];
+    const size = Math.min(13 * ratio, down * 0.6, across / (0.9 * String(region).length));
+    if (size < 8 * ratio) continue;
     const middle = [((left + right + 1) / 2) * cell, ((top + bottom + 1) / 2) * cell];
-    write(pen, region, ...middle, Math.min(13 * ratio, room * 0.8));
+    write(pen, region, ...middle, size, across);
   }
 }
 
@@ -165,6 +166,7 @@ export function drawWindows(pen, geometry, cell, isRolled, alpha = 1) {
   const { paddedHeight, paddedWidth, windowSize, shiftRows, shiftColumns } = geometry;
   const ratio = window.devicePixelRatio || 1;
   const offsets = isRolled ? [0, 0] : [shiftRows, shiftColumns];
+  if (cell * windowSize < 6 * ratio) return; // lines alone would be seen
   // Thinner where the tokens are small; white under black is seen on bright and on dark.
   const weight = Math.min(1, (cell * windowSize) / (36 * ratio));
   pen.save();
@@ -195,21 +197,17 @@ function lines(pen, rows, columns, cell, step, firstRow, firstColumn = firstRow)
 export function outlineWindows(pen, geometry, cell, windows, colour) {
   const ratio = window.devicePixelRatio || 1;
   const side = geometry.windowSize * cell;
-  for (const [line, width] of [["#FFFFFF", 5], [colour, 3]]) {
-    pen.strokeStyle = line;
-    pen.lineWidth = width * ratio;
-    for (const number of windows) {
-      const x = (number % geometry.windowColumns) * side;
-      const y = Math.floor(number / geometry.windowColumns) * side;
-      const inset = 1.5 * ratio;
-      pen.strokeRect(x + inset, y + inset, side - 2 * inset, side - 2 * inset);
-    }
+  const inset = 1.5 * ratio;
+  for (const number of windows) {
+    const x = (number % geometry.windowColumns) * side + inset;
+    const y = Math.floor(number / geometry.windowColumns) * side + inset;
+    outline(pen, x, y, side - 2 * inset, side - 2 * inset, colour, 3 * ratio);
   }
 }
 
 /**
- * Mark a token with the colour and the sign of its kind. A `label` stands small in its corner, on a
- * ground that hides what is below.
+ * Mark a token with the colour and the sign of its kind, or, given its region's `label`, with the
+ * sign over the region's colour and with the label's text small in its corner.
  */
 export function mark(pen, [y, x], cell, kind, label = null) {
   const [left, top] = [x * cell, y * cell];
@@ -218,31 +216,31 @@ export function mark(pen, [y, x], cell, kind, label = null) {
   const thin = Math.max(1, Math.min(2.2 * ratio, cell / 9));
   const fill = { query: COLOURS.query, allowed: DOT, forbidden: COLOURS.forbidden };
   const strength = { query: 0.85, allowed: 0.66, forbidden: 0.66, leak: 0.6, key: 0 }[kind];
-  pen.globalAlpha = label === null ? strength : Math.max(strength, 0.88);
+  const veil = { query: 0, allowed: 0, forbidden: 0.25, leak: 0.25, key: 0 }[kind];
+  if (label) {
+    pen.fillStyle = label.colour;
+    pen.fillRect(left, top, cell, cell);
+  }
+  pen.globalAlpha = label ? veil : strength;
   pen.fillStyle = fill[kind] ?? COLOURS.leak;
   pen.fillRect(left, top, cell, cell);
   pen.globalAlpha = 1;
   if (kind === "query") {
+    if (label) outline(pen, left, top, cell, cell, COLOURS.query, Math.min(2 * ratio, cell / 5));
+    if (cell < 12 * ratio) ring(pen, ...middle, 8 * ratio);
     star(pen, ...middle, cell * 0.4, thin);
   } else if (kind === "allowed") {
     disc(pen, ...middle, Math.max(1, cell * 0.16), "#FFFFFF", COLOURS.ink, thin / 2);
   } else if (kind === "leak") {
     disc(pen, ...middle, Math.max(1.2, cell * 0.22), null, "#FFFFFF", thin * 1.3);
   } else if (kind === "forbidden") {
-    const arm = cell * 0.2;
-    pen.strokeStyle = "#FFFFFF";
-    pen.lineWidth = thin;
-    pen.beginPath();
-    pen.moveTo(middle[0] - arm, middle[1] - arm);
-    pen.lineTo(middle[0] + arm, middle[1] + arm);
-    pen.moveTo(middle[0] + arm, middle[1] - arm);
-    pen.lineTo(middle[0] - arm, middle[1] + arm);
-    pen.stroke();
+    cross(pen, ...middle, cell * 0.2, thin);
   } else {
     frame(pen, left, top, cell, cell);
   }
-  if (label !== null && cell >= 30 * ratio) {
-    write(pen, label, left + cell * 0.8, top + cell * 0.82, Math.min(10 * ratio, cell * 0.3));
+  if (label && cell >= 24 * ratio) {
+    const size = Math.min(10 * ratio, cell * 0.3);
+    write(pen, label.text, left + cell * 0.76, top + cell * 0.8, size, cell * 0.5);
   }
 }
 
@@ -293,7 +291,8 @@ export function drawMatrix(pen, geometry, window_, cell, margin, { masked, form 
   pen.save();
   pen.clip();
   const side = tokens * cell;
-  const hatching = masked ? "rgba(255, 255, 255, 0.16)" : "rgba(255, 255, 255, 0.75)";
+  const isWritten = cell >= 15 * ratio;
+  const hatching = masked || isWritten ? "rgba(255, 255, 255, 0.16)" : "rgba(255, 255, 255, 0.75)";
   hatch(pen, 0, 0, side, side, 7 * ratio, hatching);
   pen.restore();
 
@@ -302,7 +301,7 @@ export function drawMatrix(pen, geometry, window_, cell, margin, { masked, form 
     pen.lineWidth = 1;
     lines(pen, tokens, tokens, cell, 1, 0);
   }
-  if (cell >= 15 * ratio) writeEntries(pen, mask, tokens, cell, form, masked);
+  if (isWritten) writeEntries(pen, mask, tokens, cell, form, masked);
   pen.restore();
   drawSides(pen, geometry, regions, cell, margin);
 }
@@ -314,7 +313,7 @@ function writeEntries(pen, mask, tokens, cell, form, masked) {
   pen.textBaseline = "middle";
   for (let place = 0; place < mask.length; place++) {
     const isAllowed = mask[place] || !masked;
-    pen.fillStyle = mask[place] ? "#5B7083" : "#FFFFFF";
+    pen.fillStyle = mask[place] ? "#4A5D6E" : masked ? "#FFFFFF" : COLOURS.ink;
     const [query, key] = [Math.floor(place / tokens), place % tokens];
     pen.fillText(isAllowed ? allowed : forbidden, (key + 0.5) * cell, (query + 0.53) * cell);
   }
@@ -329,7 +328,7 @@ function drawSides(pen, geometry, regions, cell, margin) {
     while (end < regions.length && regions[end] === regions[start]) end++;
     const region = regions[start];
     const [from, length] = [margin + start * cell, (end - start) * cell];
-    const text = isPaddingRegion(geometry, region) ? "pad" : String(region);
+    const text = regionLabel(geometry, region);
     pen.fillStyle = regionColour(geometry, region);
     pen.fillRect(from, 0, length, width);
     pen.fillRect(0, from, width, length);
@@ -338,8 +337,8 @@ function drawSides(pen, geometry, regions, cell, margin) {
     pen.strokeRect(from, 0, length, width);
     pen.strokeRect(0, from, width, length);
     const size = Math.min(11 * ratio, width * 0.62);
-    if (length >= size * 0.62 * text.length) write(pen, text, from + length / 2, width / 2, size);
-    if (length >= size * 0.9) write(pen, text, width / 2, from + length / 2, size);
+    write(pen, text, from + length / 2, width / 2, size, length);
+    if (length >= size * 1.3) write(pen, text, width / 2, from + length / 2, size, width);
     start = end;
   }
 }
@@ -349,14 +348,7 @@ export function drawCross(pen, tokens, cell, margin, query, key) {
   const ratio = window.devicePixelRatio || 1;
   pen.clearRect(0, 0, pen.canvas.width, pen.canvas.height);
   const side = tokens * cell;
-  const band = (x, y, w, h) => {
-    for (const [colour, width] of [["#FFFFFF", 4], [COLOURS.query, 2]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = width * ratio;
-      pen.strokeRect(x, y, w, h);
-    }
-  };
-  band(margin, margin + query * cell, side, cell);
+  outline(pen, margin, margin + query * cell, side, cell, COLOURS.query, 2 * ratio);
   arrow(pen, margin - 1 * ratio, margin + (query + 0.5) * cell, 5.5 * ratio);
   if (key === null) return;
   frame(pen, margin + key * cell, margin, cell, side);
@@ -431,6 +423,36 @@ function star(pen, x, y, radius, line) {
   pen.fill();
 }
 
+function cross(pen, x, y, arm, line) {
+  pen.beginPath();
+  for (const side of [-1, 1]) {
+    pen.moveTo(x - arm, y - side * arm);
+    pen.lineTo(x + arm, y + side * arm);
+  }
+  for (const [colour, width] of [[COLOURS.ink, 2], ["#FFFFFF", 1]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = width * line;
+    pen.stroke();
+  }
+}
+
+/** A ring round a token that is too small for a sign, whole even at the map's border. */
+function ring(pen, x, y, radius) {
+  const within = (middle, size) => Math.max(radius, Math.min(size - radius, middle));
+  const centre = [within(x, pen.canvas.width), within(y, pen.canvas.height)];
+  for (const [colour, width] of [["#FFFFFF", 0.6], [COLOURS.query, 0.32]]) {
+    disc(pen, ...centre, radius * 0.8, null, colour, width * radius);
+  }
+}
+
+function outline(pen, x, y, width, height, colour, line) {
+  for (const [paint, thick] of [["#FFFFFF", 5 / 3], [colour, 1]]) {
+    pen.strokeStyle = paint;
+    pen.lineWidth = thick * line;
+    pen.strokeRect(x, y, width, height);
+  }
+}
+
 function disc(pen, x, y, radius, fill, stroke, line) {
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
@@ -481,8 +503,10 @@ function hatch(pen, left, top, width, height, step, colour) {
   pen.stroke();
 }
 
-function write(pen, text, x, y, size) {
+/** Write a text round a place, unless it is wider than the room. */
+function write(pen, text, x, y, size, room = Infinity) {
   pen.font = `600 ${Math.max(6, Math.round(size))}px system-ui, sans-serif`;
+  if (pen.measureText(text).width + size / 4 > room) return;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   pen.lineJoin = "round";

@@ -3,4 +3,4 @@
 import { Explorer } from "./view.js";
 
 const { image, ...state } = JSON.parse(document.getElementById("state").textContent);
-new Explorer(document.getElementById("explorer"), state, { image });
+new Explorer(document.getElementById("explorer"), state, { image, heading: "h1" });

@@ -10,16 +10,23 @@ import {
   homeOf,
   keysOf,
   makeGeometry,
+  regionOf,
   rolledPlace,
   windowOf,
 } from "./geometry.js";
 import {
+  STAGES,
   describePair,
   describePatterns,
   describeQuery,
+  describeSizes,
+  homeNote,
+  matrixNote,
   patternName,
   place,
   regionLabel,
+  stageNote,
+  stageTitle,
 } from "./words.js";
 import {
   COLOURS,
@@ -35,20 +42,22 @@ import {
   mark,
   outlineWindows,
   paintTokens,
+  regionColour,
   resize,
 } from "./drawing.js";
 
 const SIZES = ["height", "width", "window_size", "shift_size"];
-const SIZE_LABELS = { height: "Height", width: "Width", window_size: "Window", shift_size: "Shift" };
-const STAGES = ["Partition", "Shift", "Mask", "Attend", "Un-shift"];
+const SIZE_LABELS = { height: "Height", width: "Width", window_size: "Window size", shift_size: "Shift" };
 const RESTING = 2;
 const LARGEST_CELL = 52; // pixels per token
 const TALLEST = 430; // pixels
 const SECONDS = { move: 1.1, rays: 0.7, hold: 1.3, still: 1.9 };
 const HELP =
-  "Point at a token to light what it attends to; click to keep it. With the keyboard: Tab to a " +
-  "view, arrows move the query (in the matrix, left and right choose a key), [ and ] change the " +
-  "window, Escape lets the key go.";
+  "A token is named (row, column), from 0, before the roll. Point at one to light what it attends " +
+  "to; click to keep it, for example before you go to its window’s matrix. With the keyboard: Tab " +
+  "to a view, arrows move the query (in the matrix, left and right choose a key), [ and ] change " +
+  "the window, Escape lets the key go and stops Play.";
+let explorers = 0; // on the page, for ids
 
 /** Make an element: `make("p", {class: "x", onclick}, "text", child)`. */
 function make(tag, properties = {}, ...children) {
@@ -65,12 +74,14 @@ function make(tag, properties = {}, ...children) {
 /**
  * Build the explorer inside an element. `state` has height, width, window_size, shift_size, padding,
  * masked, form, query, key; `locked` fixes the sizes and the padding; `image` is an address of a
- * picture or ""; `attention` is a model's weights or null. `report` is called with what a reader has
- * changed.
+ * picture or ""; `attention` is a model's weights or null; `heading` is the title's element.
+ * `report` is called with what a reader has changed.
  */
 export class Explorer {
-  constructor(element, state, { image = "", attention = null, locked = false, report = () => {} }) {
-    Object.assign(this, { attention, locked, report, picture: null });
+  constructor(element, state, options) {
+    const { image = "", attention = null, locked = false, heading = "h3", report = () => {} } = options;
+    Object.assign(this, { attention, locked, heading, report, picture: null });
+    this.id = `mask-explorer-${explorers++}`;
     this.hovered = null; // {query, key} while the pointer is over a view
     this.outlined = null; // the pattern that is pointed at
     this.stage = RESTING;
@@ -81,6 +92,7 @@ export class Explorer {
       class: "mask-explorer",
       "aria-label": "Mask explorer",
       "data-lm-suppress-shortcuts": "true", // JupyterLab's: keys pressed in here are ours
+      onkeydown: (event) => event.key === "Escape" && this.timer !== null && this.rest(),
     });
     this.build();
     element.append(this.root);
@@ -125,7 +137,6 @@ export class Explorer {
   /** Show a word on something that was put right. */
   say(notice) {
     this.notice.textContent = notice;
-    this.notice.hidden = !notice;
   }
 
   adopt(wanted) {
@@ -187,8 +198,10 @@ export class Explorer {
 
   build() {
     this.summary = make("p", { class: "me-summary" });
-    this.notice = make("p", { class: "me-notice", role: "status", hidden: true });
-    this.sentence = make("p", { class: "me-sentence", "aria-live": "polite" });
+    this.notice = make("p", { class: "me-notice", role: "status" });
+    this.sentence = make("p", { class: "me-sentence" });
+    // What is pinned is announced; what the pointer passes over is not.
+    this.announced = make("p", { class: "me-announced", "aria-live": "polite" });
     this.buildControls();
     this.buildStages();
     this.home = this.buildMap("home", "The map as it is");
@@ -196,8 +209,12 @@ export class Explorer {
     this.matrix = this.buildView("matrix", "");
     this.matrixLegend = make("p", { class: "me-note" });
     this.matrix.figure.append(this.matrixLegend);
-    this.patternList = make("div", { class: "me-patterns", role: "group" });
-    this.patternWords = make("figcaption", { class: "me-title" });
+    this.patternWords = make("figcaption", { class: "me-title", id: `${this.id}-patterns` });
+    this.patternList = make("div", {
+      class: "me-patterns",
+      role: "group",
+      "aria-labelledby": this.patternWords.id,
+    });
     this.heads = make("div", { class: "me-heads" });
     this.headWords = make("figcaption", { class: "me-title" }, "Attention weights, by head");
     this.headFigure = make(
@@ -207,10 +224,11 @@ export class Explorer {
       this.heads,
     );
     this.root.append(
-      make("header", { class: "me-head" }, make("h3", {}, "Mask explorer"), this.summary),
+      make("header", { class: "me-head" }, make(this.heading, { class: "me-name" }, "Mask explorer"), this.summary),
       this.controls,
       this.notice,
       this.sentence,
+      this.announced,
       make("div", { class: "me-story" }, this.buildLegend(), this.stages),
       make(
         "div",
@@ -226,7 +244,7 @@ export class Explorer {
         ),
         this.headFigure,
       ),
-      make("p", { class: "me-note me-help" }, HELP),
+      make("p", { class: "me-note me-help", id: `${this.id}-help` }, HELP),
     );
   }
 
@@ -241,9 +259,9 @@ export class Explorer {
         oninput: () => this.change({ [name]: Number(range.value) }),
       });
       const take = () => {
-        const wanted = number.value === "" ? this.state[name] : Number(number.value);
+        if (number.value === "") this.say(""); // nothing is asked for
         // Leaving the field repeats what Enter has said.
-        if (wanted !== this.state[name]) this.change({ [name]: wanted });
+        else if (Number(number.value) !== this.state[name]) this.change({ [name]: Number(number.value) });
         number.value = this.state[name];
       };
       const number = make("input", {
@@ -263,7 +281,7 @@ export class Explorer {
       { class: "me-controls", role: "group", "aria-label": "Geometry and mask" },
       ...sliders,
       this.buildChoice("masked", "Mask", [[true, "on"], [false, "off"]]),
-      this.buildChoice("padding", "Padding", [["mask", "mask"], ["attend", "attend"]]),
+      this.buildChoice("padding", "Padding", [["mask", "masked"], ["attend", "attended to"]]),
       this.buildChoice("form", "Entries", [["boolean", "boolean"], ["additive", "additive"]]),
     );
   }
@@ -317,7 +335,7 @@ export class Explorer {
     return make(
       "p",
       { class: "me-legend", "aria-hidden": "true" },
-      entry("query", "★", "query"),
+      entry("query", "★", "query, a key of its own as well"),
       entry("allowed", "●", "key it may attend to"),
       entry("forbidden", "×", "masked key"),
       entry("leak", "○", "key that leaks in"),
@@ -331,7 +349,8 @@ export class Explorer {
       tabindex: 0,
       role: "application",
       "data-view": name,
-      "aria-roledescription": "picture moved about in with arrow keys",
+      "aria-roledescription": name === "matrix" ? "grid of pairs" : "grid of tokens",
+      "aria-describedby": `${this.id}-help`,
     });
     const stack = make("div", { class: "me-stack" }, base, overlay);
     const caption = make("figcaption", { class: "me-title" }, title);
@@ -385,6 +404,12 @@ export class Explorer {
         button.disabled = this.locked && name === "padding";
       }
     }
+    // Where nothing is padded this choice changes nothing.
+    const isIdle = !this.geometry.isPadded;
+    for (const { button } of this.choices.padding) {
+      button.classList.toggle("me-idle", isIdle);
+      button.title = isIdle ? "The map divides into windows: there is no padding" : "";
+    }
   }
 
   /** Size every canvas to the page, and paint all. */
@@ -415,7 +440,6 @@ export class Explorer {
 
   showPatterns() {
     const { patterns } = this.patterns;
-    this.patternWords.textContent = describePatterns(this.geometry, patterns);
     const ratio = window.devicePixelRatio || 1;
     this.patternList.replaceChildren(
       ...patterns.map((pattern) => {
@@ -430,7 +454,8 @@ export class Explorer {
         drawWhere(where.getContext("2d"), this.geometry, pattern.windows, where.width, where.height);
         const pairs = this.geometry.tokensPerWindow ** 2;
         const share = pattern.masked ? `${percent(pattern.masked / pairs)} of pairs masked` : "nothing masked";
-        const count = `${pattern.windows.length} of ${this.geometry.numWindows} windows`;
+        const { numWindows } = this.geometry;
+        const count = numWindows === 1 ? "the only window" : `${pattern.windows.length} of ${numWindows} windows`;
         return make(
           "button",
           {
@@ -446,7 +471,7 @@ export class Explorer {
           },
           make("span", { class: "me-pattern-pictures" }, mask, where),
           make("span", {}, make("b", {}, name), ` ${count}`),
-          make("span", { class: "me-limits" }, share),
+          make("span", { class: "me-share" }, share),
         );
       }),
     );
@@ -455,18 +480,17 @@ export class Explorer {
   /** Paint what a change of state touches, without a new layout. */
   paint() {
     if (!this.plain) return;
-    const { height, width, numWindows, windowSize, shiftRows, shiftColumns } = this.geometry;
-    const shift = shiftRows === shiftColumns ? shiftRows : `${shiftRows} rows, ${shiftColumns} columns`;
     this.summary.textContent =
-      `${height} × ${width} tokens · ${numWindows} ${numWindows === 1 ? "window" : "windows"} of ` +
-      `${windowSize} × ${windowSize} · shift ${shift}` +
-      (this.locked ? " · sizes fixed by the model" : "");
+      describeSizes(this.geometry) + (this.locked ? " · sizes fixed by the model" : "");
+    this.patternWords.textContent = describePatterns(
+      this.geometry,
+      this.patterns.patterns,
+      this.state.masked,
+    );
     this.home.pen.drawImage(this.plain, 0, 0);
     drawWindows(this.home.pen, this.geometry, this.home.cell, false);
-    this.home.note.textContent = this.geometry.isPadded
-      ? "Lines: the shifted windows. Hatched: padding."
-      : "Lines: the shifted windows, cut off at the border.";
-    this.home.overlay.setAttribute("aria-label", "The map as it is, with the shifted windows");
+    this.home.note.textContent = homeNote(this.geometry);
+    this.home.overlay.setAttribute("aria-label", "The map as it is, with the true windows");
     this.paintStage();
     this.painted = null;
     this.light();
@@ -477,10 +501,10 @@ export class Explorer {
     drawMoving(pen, this.geometry, this.coloured, cell, this.roll);
     if (this.roll < 1) drawWindows(pen, this.geometry, cell, false, 1 - this.roll);
     if (this.roll > 0) drawWindows(pen, this.geometry, cell, true, this.roll);
-    const title = stageTitle(this.stage, this.geometry);
+    const isMoving = this.roll !== (isRolled(this.stage) ? 1 : 0);
+    const title = stageTitle(this.geometry, this.stage, isMoving);
     if (this.rolled.caption.textContent !== title) this.rolled.caption.textContent = title;
     this.rolled.overlay.setAttribute("aria-label", `${title}; numbers name the regions`);
-    this.rolled.note.textContent = stageNote(this.stage, this.state.masked);
     this.root.dataset.stage = STAGES[this.stage];
     this.stageButtons.forEach((button, number) => {
       button.setAttribute("aria-current", number === this.stage ? "step" : "false");
@@ -496,10 +520,11 @@ export class Explorer {
     const denied = masked ? "forbidden" : "leak";
 
     this.lightMap(this.home, keys, query, key, denied, (home) => home);
-    const isRolled = this.roll === 1;
+    // On their way, too, the marks go with their tokens.
     this.lightMap(this.rolled, keys, query, key, denied, (home) =>
-      isRolled ? rolledPlace(this.geometry, home) : home,
+      rolledPlace(this.geometry, home).map((end, axis) => home[axis] + (end - home[axis]) * this.roll),
     );
+    this.rolled.note.textContent = stageNote(this.geometry, this.stage, query, masked);
     if (this.painted !== keys.window) {
       const { pen, cell, margin } = this.matrix;
       drawMatrix(pen, this.geometry, keys.window, cell, margin, { masked, form });
@@ -517,11 +542,11 @@ export class Explorer {
       `Mask of window ${keys.window}: queries down, keys across`,
     );
     this.matrixLegend.textContent = matrixNote(form, masked);
-    this.sentence.textContent = key
-      ? describePair(this.geometry, query, key, form, masked)
-      : describeQuery(this.geometry, query, masked);
+    this.sentence.textContent = this.describe(query, key);
+    const pinned = this.describe(this.state.query, this.state.key);
+    if (this.announced.textContent !== pinned) this.announced.textContent = pinned;
     for (const button of this.patternList.children) {
-      button.classList.toggle("me-current", button.dataset.pattern === pattern);
+      button.setAttribute("aria-pressed", String(button.dataset.pattern === pattern));
     }
     const [allowed, refused] = [keys.allowed, keys.forbidden].map((homes) => homes.join(" "));
     Object.assign(this.root.dataset, {
@@ -538,21 +563,30 @@ export class Explorer {
     this.legend.leak.hidden = masked;
   }
 
+  describe(query, key) {
+    const { form, masked } = this.state;
+    return key
+      ? describePair(this.geometry, query, key, form, masked)
+      : describeQuery(this.geometry, query, masked);
+  }
+
   lightMap(view, keys, query, key, denied, placeOf) {
     const { light, cell } = view;
     light.clearRect(0, 0, view.overlay.width, view.overlay.height);
     const isStage = view === this.rolled;
-    if (isStage && this.roll > 0 && this.roll < 1) return;
     // Where the regions are coloured, a lit token still says which it is of.
-    const label = (home) => (isStage ? regionLabel(this.geometry, home) : null);
-    const isMarked = !isStage || this.timer === null || this.stage >= RESTING;
-    if (isMarked) {
-      for (const home of keys.allowed) mark(light, placeOf(home), cell, "allowed", label(home));
-      for (const home of keys.forbidden) mark(light, placeOf(home), cell, denied, label(home));
-    }
+    const lightUp = (home, kind) => {
+      const region = isStage ? regionOf(this.geometry, home) : null;
+      mark(light, placeOf(home), cell, kind, isStage && {
+        text: regionLabel(this.geometry, region),
+        colour: regionColour(this.geometry, region),
+      });
+    };
+    for (const home of keys.allowed) lightUp(home, "allowed");
+    for (const home of keys.forbidden) lightUp(home, denied);
     if (isStage && this.roll === 1) {
       if (this.outlined) {
-        outlineWindows(light, this.geometry, cell, this.outlined.windows, COLOURS.forbidden);
+        outlineWindows(light, this.geometry, cell, this.outlined.windows, COLOURS.query);
       } else {
         outlineWindows(light, this.geometry, cell, [keys.window], COLOURS.query);
       }
@@ -561,7 +595,7 @@ export class Explorer {
       const seen = this.state.masked ? keys.allowed : [...keys.allowed, ...keys.forbidden];
       drawRays(light, placeOf(query), seen.map(placeOf), cell, this.rays);
     }
-    if (isMarked) mark(light, placeOf(query), cell, "query", label(query));
+    lightUp(query, "query");
     if (key) mark(light, placeOf(key), cell, "key");
   }
 
@@ -601,10 +635,11 @@ export class Explorer {
 
   // --- pointing and pressing ---
 
-  /** The query, and in the matrix the key, under the pointer; null beside them. */
+  /** The query, and in the matrix the key, under the pointer; null beside them and in motion. */
   under(view, event) {
-    const ratio = window.devicePixelRatio || 1;
+    if (view === this.rolled && this.roll > 0 && this.roll < 1) return null;
     const box = view.overlay.getBoundingClientRect();
+    const ratio = view.overlay.width / box.width; // canvas pixels in one on the page
     const offset = view.margin ?? 0;
     const x = Math.floor(((event.clientX - box.left) * ratio - offset) / view.cell);
     const y = Math.floor(((event.clientY - box.top) * ratio - offset) / view.cell);
@@ -625,7 +660,6 @@ export class Explorer {
   }
 
   pointAt(view, event) {
-    if (view === this.rolled && this.roll > 0 && this.roll < 1) return;
     const found = this.under(view, event);
     if (String([found?.query, found?.key]) === String([this.hovered?.query, this.hovered?.key])) {
       return;
@@ -770,32 +804,4 @@ function ease(time) {
 function percent(share) {
   const hundredths = 100 * share;
   return hundredths > 0 && hundredths < 1 ? "under 1 %" : `${Math.round(hundredths)} %`;
-}
-
-function stageTitle(stage, geometry) {
-  if (stage === 0) return "Partition: the shifted windows";
-  if (stage === 4) return "Un-shift: every token at home";
-  const { shiftRows, shiftColumns } = geometry;
-  if (!shiftRows && !shiftColumns) return "Nothing to roll: shift 0";
-  const by = shiftRows === shiftColumns ? shiftRows : `${shiftRows} and ${shiftColumns}`;
-  return `Rolled by ${by}, and cut into windows`;
-}
-
-function stageNote(stage, masked) {
-  return [
-    "Colours and numbers: regions, one for each shifted window.",
-    "Up and left: equal windows again, some with several regions.",
-    masked ? "The mask parts the regions of a window." : "The mask is off: regions of a window mix.",
-    "Rays: the keys that the query attends to.",
-    "Next to the query after the roll, far from it here.",
-  ][stage];
-}
-
-function matrixNote(form, masked) {
-  const [light, dark] =
-    form === "additive"
-      ? ["adds 0: may attend", "adds −∞: may not"]
-      : ["True: may attend", "False: may not"];
-  const off = masked ? `Dark and hatched: ${dark}.` : "Red and hatched: would be masked.";
-  return `Queries down, keys across. Light: ${light}. ${off}`;
 }

@@ -115,7 +115,7 @@ def test_python_and_the_page_follow_each_other(visit):
     assert "TraitError: shift_size must be" in notebook.python("explorer.shift_size = 4")
     explored.number("width").fill("100")
     explored.number("width").press("Enter")
-    notebook.visit.page.wait_for_selector(".me-notice:visible", timeout=SOON)
+    notebook.visit.page.wait_for_selector(".me-notice:not(:empty)", timeout=SOON)
     notebook.wait_for_python("explorer.width", "64")
     notebook.python("explorer.query = (9, 60)")
     notebook.wait_until("query", "9,60")

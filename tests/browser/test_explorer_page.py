@@ -63,7 +63,7 @@ def test_hover_lights_the_same_tokens_in_both_maps(show, sizes):
         window, allowed, forbidden = keys_of(grid, (row, column))
         (place,) = rolled(grid, {(row, column)})
         for view, at in (("home", (row, column)), ("rolled", place)):
-            explored.root.locator("h3").hover()
+            explored.root.locator(".me-name").hover()
             explored.hover(view, *at)
             assert explored.data("query") == f"{row},{column}"
             assert explored.data("lit") == "hover"
@@ -78,11 +78,11 @@ def test_leaving_returns_to_the_pinned_query_and_a_click_pins(show):
     explored = show(**GEOMETRIES[0], query=(5, 5))
     explored.hover("home", 0, 0)
     assert explored.data("query") == "0,0"
-    explored.root.locator("h3").hover()
+    explored.root.locator(".me-name").hover()
     assert (explored.data("query"), explored.data("lit")) == ("5,5", "pinned")
 
     explored.click("rolled", 6, 10)  # where the roll puts (0, 0)
-    explored.root.locator("h3").hover()
+    explored.root.locator(".me-name").hover()
     assert (explored.data("query"), explored.data("window")) == ("0,0", "5")
 
 
@@ -92,14 +92,20 @@ def test_matrix_lights_one_pair(show):
     explored.hover("matrix", 10, 15)
     assert explored.data("query") == ",".join(map(str, homes[10]))
     assert explored.data("key") == ",".join(map(str, homes[15]))
-    assert explored.said() == "Query (0, 0), key (1, 1): True, both are of region 0."
+    assert explored.said() == "Query (0, 0), key (1, 1): True, both are in region 0."
     explored.hover("matrix", 0, 15)
-    assert (
-        explored.said() == "Query (6, 10), key (1, 1): False, they are of region 11 and region 0."
-    )
+    assert explored.said() == "Query (6, 10), key (1, 1): False, region 11 and region 0."
     explored.click("matrix", 0, 15)
     explored.choice("form", "additive").click()
     assert "adds −∞" in explored.said()
+    explored.choice("masked", "false").click()
+    assert explored.said() == (
+        "Query (6, 10), key (1, 1): adds 0, because the mask is off. With the mask it would add "
+        "−∞: region 11 and region 0."
+    )
+    assert explored.root.locator(".me-matrix .me-note").inner_text() == (
+        "Queries down, keys across. All 0: the mask is off. Red, hatched: −∞ with it."
+    )
 
 
 def test_sentence_says_why(show):
@@ -113,6 +119,100 @@ def test_sentence_says_why(show):
     explored.click("home", 7, 2)
     assert explored.said().startswith("Query (7, 2), which is padding, attends to 4 of 16")
     assert explored.said().endswith("padding attends to padding alone.")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (
+            {"height": 7, "width": 10, "window_size": 3, "shift_size": 1, "padding": "attend"},
+            "Query (0, 0) attends to 1 of 9 tokens in window 11; 8 are masked: they lie at the "
+            "opposite edge of the padded map (8 of them padding).",
+        ),
+        (
+            {"height": 7, "width": 9, "window_size": 4, "padding": "attend", "query": (6, 7)},
+            "Query (6, 7) attends to 8 of 16 tokens in window 4 (3 real, 5 padding); 8 are masked: "
+            "they lie at the opposite edge of the padded map (2 of them padding).",
+        ),
+        (
+            {"height": 7, "width": 9, "window_size": 4, "masked": False, "query": (6, 7)},
+            "Mask off: query (6, 7) attends to all 16 tokens in window 4 (9 real, 7 padding); 13 "
+            "of them leak in: 6 came from the opposite edge of the map, 7 are padding.",
+        ),
+        (
+            {"height": 5, "width": 3, "window_size": 1},
+            "Query (0, 0) attends to the only token in window 0: nothing is masked here.",
+        ),
+        (
+            {"height": 7, "width": 9, "window_size": 4, "query": (7, 2), "key": (7, 3)},
+            "Query (7, 2), key (7, 3): True, both are padding.",
+        ),
+    ],
+)
+def test_sentence_counts_pads_and_leaks(show, state, said):
+    assert show(**state).said() == said
+
+
+STEPS = ["Partition", "Shift", "Mask", "Attend", "Un-shift"]
+
+
+def told(explored):
+    """Return the title and the note of the rolled map at every step."""
+    for step in STEPS:
+        explored.stage(step).click()
+        figure = explored.root.locator(".me-rolled")
+        title, note = figure.locator("figcaption"), figure.locator(".me-note")
+        yield title.inner_text(), note.inner_text()
+
+
+def test_steps_of_a_shifted_map(show):
+    titles, notes = zip(*told(show(**GEOMETRIES[0], query=(0, 0))), strict=True)
+    assert titles[0] == "Partition: the true windows"
+    assert titles[1] == titles[2] == "Rolled by 2, and cut into windows"
+    assert notes[1].startswith("Moved up and left: equal windows again")
+    assert notes[2] == "4 regions in window 5: the mask parts them."
+    assert notes[4] == "12 masked keys lie at the opposite edge here, in window 5 after the roll."
+    notes = [note for _, note in told(show(**GEOMETRIES[0], query=(2, 2), masked=False))]
+    assert notes[2] == "One region in window 0: the mask forbids nothing there."
+    assert notes[4] == "The tokens of window 0 are one piece of the map here too."
+
+
+@pytest.mark.parametrize(
+    ("sizes", "title", "summary"),
+    [
+        ((8, 12, 4, 0), "Nothing to roll: shift 0", "shift 0"),
+        ((3, 5, 7, 5), "Nothing to roll: one window spans the map", "one window spans the map"),
+    ],
+)
+def test_steps_of_a_map_that_is_not_shifted(show, sizes, title, summary):
+    names = ("height", "width", "window_size", "shift_size")
+    explored = show(**dict(zip(names, sizes, strict=True)))
+    assert summary in explored.root.locator(".me-summary").inner_text()
+    titles, notes = zip(*told(explored), strict=True)
+    assert titles[1] == title
+    assert notes[1] == "Nothing moves."
+    assert notes[4] == "Nothing was moved, so nothing moves back."
+    spoken = " ".join((*titles, *notes, explored.root.locator(".me-home .me-note").inner_text()))
+    for word in ("true window", "shifted", "cut short", "several", "edge"):
+        assert word not in spoken
+
+
+def test_steps_where_one_window_spans_one_axis(show):
+    explored = show(height=4, width=12, window_size=4, shift_size=2)
+    titles, notes = zip(*told(explored), strict=True)
+    assert titles[1] == "Rolled by 0 rows, 2 columns, and cut into windows"
+    assert notes[1].startswith("Moved left:")
+    summary = explored.root.locator(".me-summary").inner_text()
+    assert summary.endswith("as one window spans the height: nothing is shifted there")
+
+
+def test_padding_is_one_region_across_windows(show):
+    notes = [note for _, note in told(show(height=7, width=10, window_size=4, query=(6, 9)))]
+    assert notes[0] == (
+        "Colours and numbers: regions, one for each true window, and one (p) for all padding."
+    )
+    notes = [note for _, note in told(show(height=7, width=10, window_size=4, query=(7, 2)))]
+    assert notes[4] == "Padding attends to padding alone, here as after the roll."
 
 
 def test_mask_off_shows_what_leaks(show):
@@ -180,7 +280,10 @@ def test_bad_values_are_clamped_with_a_word_of_why(show, trait, typed, becomes, 
     explored.number(trait).blur()
     assert explored.number(trait).input_value() == becomes
     assert word in explored.notice()
-    assert bool(word) == explored.root.locator(".me-notice").is_visible()
+    assert bool(word) == bool(explored.notice())
+    explored.number(trait).fill("")  # asks for nothing, so nothing is left to say
+    explored.number(trait).press("Enter")
+    assert explored.notice() == ""
 
 
 def test_smaller_window_takes_the_shift_along(show):
@@ -189,7 +292,7 @@ def test_smaller_window_takes_the_shift_along(show):
     assert explored.number("shift_size").input_value() == "1"
     assert "shift 2 became 1" in explored.notice()
     explored.slider("window_size").fill("3")
-    assert not explored.root.locator(".me-notice").is_visible()
+    assert explored.notice() == ""
 
 
 def test_patterns_are_counted_and_lead_to_their_windows(show):
@@ -198,9 +301,11 @@ def test_patterns_are_counted_and_lead_to_their_windows(show):
     counts = patterns.evaluate_all("all => all.map(p => p.dataset.windows.split(' ').length)")
     assert counts == [49, 7, 7, 1]
     title = explored.root.locator(".me-pattern-view figcaption")
-    assert title.inner_text() == "4 patterns; 15 of 64 windows mask anything"
+    assert title.inner_text() == "4 patterns; 15 of 64 windows mask something"
     patterns.nth(1).click()
     assert (explored.data("window"), explored.data("pattern")) == ("7", "B")
+    pressed = patterns.evaluate_all("all => all.map(p => p.getAttribute('aria-pressed'))")
+    assert pressed == ["false", "true", "false", "false"]
     patterns.nth(1).click()
     assert explored.data("window") == "15"
     patterns.nth(3).focus()
@@ -214,16 +319,36 @@ def test_play_shows_the_steps_and_rests(show):
     canvas = explored.root.locator(".me-rolled canvas").first
     at_rest = canvas.evaluate(pixels)
     explored.stage("▶ Play").click()
-    seen, pictures = [], []
+    seen, pictures, titles = [], [], set()
     for _ in range(45):
         explored.page.clock.run_for(220)
         pictures.append(canvas.evaluate(pixels))
+        titles.add(
+            (explored.data("stage"), explored.root.locator(".me-rolled .me-title").inner_text())
+        )
         if not seen or seen[-1] != explored.data("stage"):
             seen.append(explored.data("stage"))
     assert seen == ["Partition", "Shift", "Mask", "Attend", "Un-shift", "Mask"]
     assert pictures[-1] == at_rest
     assert len(set(pictures)) > 6  # on their way, too
     assert explored.stage("▶ Play").is_visible()
+    # While the tokens are on their way it does not say that they have come.
+    assert {title for stage, title in titles if stage == "Shift"} == {
+        "Rolling by 2 …",
+        "Rolled by 2, and cut into windows",
+    }
+    assert ("Un-shift", "Rolling back by 2 …") in titles
+
+
+def test_escape_stops_play_and_marks_go_with_their_tokens(show):
+    explored = show(**GEOMETRIES[0], query=(5, 5), clock=True)
+    explored.stage("▶ Play").click()
+    explored.page.clock.run_for(200)
+    assert explored.data("stage") == "Partition"
+    assert (5, 5) in explored.painted("rolled")
+    explored.page.keyboard.press("Escape")
+    assert explored.stage("▶ Play").is_visible()
+    assert explored.data("stage") == "Mask"
 
 
 def test_less_motion_for_who_asks_for_it(show):
@@ -255,7 +380,10 @@ LARGE = {"height": 56, "width": 56, "window_size": 7}
 @pytest.mark.parametrize(
     ("width", "scheme", "sizes"),
     [
-        (600, "light", LARGE),
+        (320, "light", LARGE),
+        (600, "light", GEOMETRIES[0]),
+        (600, "light", {"height": 64, "width": 64, "window_size": 16}),
+        (1100, "dark", GEOMETRIES[0]),
         (600, "dark", GEOMETRIES[1]),
         (1600, "light", GEOMETRIES[0]),
         (1600, "dark", LARGE),
@@ -272,6 +400,13 @@ def test_fits_narrow_and_wide_pages(show, width, scheme, sizes):
         ).map(e => e.className)"""
     )
     assert beyond == []
+    # Nor beyond the border of the control or the card that it stands in.
+    spilt = explored.root.evaluate(
+        """root => [
+            ...root.querySelectorAll('.me-slider, .me-choice, .me-pattern, .me-view')
+        ].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"""
+    )
+    assert spilt == []
     assert explored.page.evaluate("document.documentElement.scrollWidth") <= width
     smallest = explored.root.evaluate(
         """root => Math.min(...[...root.querySelectorAll('p, span, button, input, figcaption')].map(
@@ -284,9 +419,15 @@ def test_fits_narrow_and_wide_pages(show, width, scheme, sizes):
 def test_nothing_jumps_as_the_pointer_moves(show, width):
     explored = show(width, height=7, width=10, window_size=4, query=(6, 9))
     before = explored.view("home").bounding_box()
+    patterns = explored.root.locator(".me-pattern-view").bounding_box()
     for view, at in [("home", (0, 0)), ("rolled", (4, 4)), ("matrix", (3, 9)), ("home", (7, 11))]:
         explored.hover(view, *at)
         assert explored.view("home").bounding_box() == before
+        assert explored.root.locator(".me-pattern-view").bounding_box() == patterns
+    explored.number("height").fill("99")
+    explored.number("height").press("Enter")
+    assert explored.notice()
+    assert explored.view("home").bounding_box()["y"] == before["y"]
 
 
 def test_every_control_has_a_name_and_a_visible_focus(show):
@@ -309,7 +450,31 @@ def test_every_control_has_a_name_and_a_visible_focus(show):
         reached.add(focused[0])
         explored.page.keyboard.press("Tab")
     assert reached == set(range(controls.count()))
-    assert explored.root.locator(".me-sentence").get_attribute("aria-live") == "polite"
+    names = "e => document.getElementById(e.getAttribute('aria-describedby'))?.className"
+    for canvas in explored.root.locator("canvas[tabindex]").all():
+        assert "me-help" in canvas.evaluate(names)
+    assert explored.page.locator("h1").inner_text() == "Mask explorer"
+
+
+def test_what_is_pinned_is_announced_and_what_is_hovered_is_not(show):
+    explored = show(**GEOMETRIES[0], query=(5, 5))
+    announced = explored.root.locator("[aria-live=polite]")
+    pinned = announced.text_content()
+    assert pinned == explored.said()
+    explored.hover("home", 0, 0)
+    assert announced.text_content() == pinned != explored.said()
+    explored.click("home", 0, 0)
+    assert announced.text_content() == explored.said() != pinned
+
+
+def test_pressed_buttons_are_told_apart_in_forced_colours(show):
+    explored = show(**GEOMETRIES[0], context={"forced_colors": "active"})
+    fill = "e => getComputedStyle(e).backgroundColor"
+    on, off = (explored.choice("masked", value).evaluate(fill) for value in ("true", "false"))
+    assert on != off
+    border = "e => getComputedStyle(e).borderTopWidth"
+    patterns = explored.root.locator(".me-pattern")
+    assert patterns.last.evaluate(border) != patterns.first.evaluate(border)
 
 
 def test_hover_answers_within_a_frame_at_56_by_56(show):

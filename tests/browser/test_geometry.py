@@ -1,4 +1,5 @@
-"""The explorer's JavaScript equals the package over every small geometry, on a bare page."""
+"""The explorer's JavaScript equals the package over every small geometry, on a bare page; so do the
+numbers in its sentences."""
 
 import functools
 import http.server
@@ -8,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from explorers import keys_of
 from geometries import all_square_windows
 
 from swin_tutorial.explorer.assets import FOLDER
@@ -154,3 +156,50 @@ def test_equals_the_package_over_every_small_geometry(bare_page):
     assert found["wrong"] == []
     assert found["counts"]["geometries"] == len(geometries) == 12 * 12 * 21 * 2
     assert found["seconds"] < TIME_LIMIT
+
+
+SENTENCES = """async ([height, width, windowSize, shiftSize, padding]) => {
+    const {makeGeometry} = await import("/geometry.js");
+    const {describeQuery} = await import("/words.js");
+    const g = makeGeometry({height, width, windowSize, shiftSize, padding});
+    return Array.from({length: g.paddedHeight * g.paddedWidth}, (_, i) => {
+        const query = [Math.floor(i / g.paddedWidth), i % g.paddedWidth];
+        return [query, describeQuery(g, query, true), describeQuery(g, query, false)];
+    });
+}"""
+
+
+@pytest.mark.parametrize("sizes", [(7, 10, 4, 2), (9, 9, 4, 3), (4, 9, 4, 1), (8, 6, 3, 0)])
+@pytest.mark.parametrize("padding", ["mask", "attend"])
+def test_sentences_count_what_the_package_counts(bare_page, sizes, padding):
+    page, _ = bare_page
+    grid = WindowGrid(*sizes, padding)
+
+    def mixed(homes):
+        pads = sum(row >= grid.height or column >= grid.width for row, column in homes)
+        real = len(homes) - pads
+        return f" ({real} real, {pads} padding)" if real and pads else "", real, pads
+
+    for query, masked, unmasked in page.evaluate(SENTENCES, [*sizes, padding]):
+        window, allowed, forbidden = keys_of(grid, tuple(query))
+        all_keys = f"all {grid.tokens_per_window} tokens in window {window}"
+        mixture, real, pads = mixed(forbidden)
+        if not forbidden:
+            assert masked == unmasked
+            assert f"{all_keys}{mixed(allowed)[0]}: nothing is masked here." in masked
+            continue
+        count = f"{len(allowed)} of {grid.tokens_per_window} tokens in window {window}"
+        assert f"{count}{mixed(allowed)[0]}; {len(forbidden)} " in masked
+        assert f"{all_keys}{mixed(allowed | forbidden)[0]}; {len(forbidden)} of them " in unmasked
+        reason = masked.rsplit(": ", 1)[1]
+        assert reason == unmasked.rsplit(": ", 1)[1]
+        if padding == "attend":
+            is_padded = grid.padded_size != (grid.height, grid.width)
+            edge = f"edge of the {'padded ' * is_padded}map"
+            assert reason.endswith(f"{edge} ({pads} of them padding)." if pads else f"{edge}.")
+        elif "padding alone" in reason:
+            assert query[0] >= grid.height or query[1] >= grid.width
+        elif mixture:
+            assert reason.startswith(f"{real} came from the opposite edge of the map, {pads} ")
+        else:
+            assert ("padding" in reason) == bool(pads)
