@@ -171,14 +171,16 @@ _QUICK_SWIN = SwinConfig(
     window_size=(2, 7),
     patch_size=2,
     stochastic_depth=0.0,
+    init_std=None,
 )
 # Few images and little time: small batches, so that there are many steps.
 _QUICK = TrainingConfig(
     _QUICK_SWIN,
     Augmentation(flip=0.5),
-    epochs=16,
+    epochs=11,
     batch_size=32,
-    learning_rate=4e-3,
+    learning_rate=3e-3,
+    evaluate_every=4,
     clip_norm=1.0,
     ema_decay=0.995,
 )
@@ -207,6 +209,7 @@ PRESETS = {
         model=dataclasses.replace(_QUICK_SWIN, channels=48, heads=(6, 12), stochastic_depth=0.05),
         data="fashion-mnist",
         epochs=20,
+        evaluate_every=1,
         batch_size=64,
         ema_decay=0.999,
     ),
