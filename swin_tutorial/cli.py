@@ -10,6 +10,10 @@ import typer
 
 from swin_tutorial import doctor as doctors
 
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the results to this file too.")
+]
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -135,9 +139,7 @@ def list_experiments() -> None:
 
 @bench.command()
 def masks(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Time the ways of making a shifted-window mask."""
     from swin_tutorial import benchmark
@@ -147,9 +149,7 @@ def masks(
 
 @bench.command()
 def model(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
     compiled: Annotated[bool, typer.Option(help="Time compiled models too.")] = True,
 ) -> None:
     """Time Swin-T beside timm's, torchvision's and transformers', where those are installed.
@@ -166,9 +166,7 @@ def model(
 
 @bench.command()
 def attention(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Time window attention by all backends, stage by stage, with floors, beside public ones."""
     from swin_tutorial import benchmark
@@ -186,9 +184,7 @@ def tiles() -> None:
 
 @bench.command()
 def capture(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Time torch.export of Swin-T for images of every size."""
     from swin_tutorial import benchmark
@@ -198,9 +194,7 @@ def capture(
 
 @bench.command("data")
 def bench_data(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Time what brings images to the training loop, from memory and from files."""
     from swin_tutorial import benchmark

@@ -7,6 +7,7 @@ import peers
 import pytest
 import torch
 
+from swin_tutorial.benchmark import one_thread
 from swin_tutorial.checkpoints import load_weights
 
 TOLERANCE = 1e-5  # of logits of the order of 1, in float32
@@ -15,10 +16,8 @@ TOLERANCE = 1e-5  # of logits of the order of 1, in float32
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """On a busy machine PyTorch's threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
     peers.our_model.cache_clear()
 
 
