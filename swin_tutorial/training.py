@@ -152,7 +152,7 @@ class Run:
         self.model = build_model(config).to(device)
         self.average = copy.deepcopy(self.model) if config.ema_decay else None
         groups = parameter_groups(self.model, config.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=device.type == "cuda")
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
         self.step = 0
         self.sums = torch.zeros(
             3, device=device

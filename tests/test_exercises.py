@@ -56,6 +56,27 @@ def test_a_constant_answer_is_wrong(name):
         ("decoder_mask", lambda lengths, tokens: lengths / 0, "shape"),
         ("decoder_mask", lambda lengths, tokens: lengths.nope, "raised AttributeError"),
         ("table_row", lambda q, k, m: None, "gave None, expected 84"),
+        (
+            "rate_at",
+            lambda step, steps, warmup, peak: peak * min(1, (step + 1) / (warmup + 1)),
+            r"rate_at\(40, 100, 20, 1.0\) gave 1.0",
+        ),
+        (
+            "soft_targets",  # the smoothing's own class forgotten
+            lambda labels, others, kept, smoothing, classes: (
+                (1 - smoothing)
+                * EXERCISES["soft_targets"].solution(labels, others, kept, 0.0, classes)
+            ),
+            "soft_targets",
+        ),
+        (
+            "stretch",  # the last process takes what is left over
+            lambda total, rank, processes: (
+                rank * (total // processes),
+                total if rank == processes - 1 else (rank + 1) * (total // processes),
+            ),
+            r"stretch\(10, 2, 3\) gave \(6, 10\)|stretch\(2500, 3, 8\)",
+        ),
     ],
 )
 def test_a_wrong_answer_is_shown_with_its_case(name, attempt, words):

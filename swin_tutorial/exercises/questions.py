@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from swin_tutorial.attention import relative_position_index
+from swin_tutorial.augmentation import mixed_targets
 from swin_tutorial.masks import (
     additive_mask,
     look_ahead_mask,
@@ -86,7 +87,25 @@ def _split_four(x: Tensor) -> Tensor:
     return rearrange(x, "b h w (column row c) -> b (h row) (w column) c", row=2, column=2)
 
 
+def _rate_at(step: int, steps: int, warmup: int, peak: float) -> float:
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def _soft_targets(
+    labels: Tensor, others: Tensor, kept: Tensor, smoothing: float, classes: int
+) -> Tensor:
+    return (1 - smoothing) * mixed_targets(labels, others, kept, classes) + smoothing / classes
+
+
+def _stretch(total: int, rank: int, processes: int) -> tuple[int, int]:
+    return total * rank // processes, total * (rank + 1) // processes
+
+
 _SHIFTED = shifted_window_mask(6, 9, 3, 1)
+_LABELS, _OTHERS = torch.tensor([2, 0, 3, 1]), torch.tensor([2, 1, 0, 3])
+_KEPT = torch.tensor([0.5, 1.0, 0.25, 0.7])
 
 EXERCISES = {
     "may_attend": Exercise(
@@ -170,6 +189,25 @@ EXERCISES = {
             (_numbered_map(2, 3).repeat(1, 1, 1, 4).cumsum(-1),),
             (_numbered_map(1, 4)[..., :1].repeat(1, 1, 1, 8).cumsum(-1),),
         ],
+    ),
+    "rate_at": Exercise(
+        7,
+        _rate_at,
+        [
+            (0, 100, 9, 1.0),
+            (9, 100, 9, 0.5),
+            (40, 100, 20, 1.0),
+            (100, 100, 0, 2.0),
+            (0, 7, 0, 1.0),
+        ],
+    ),
+    "soft_targets": Exercise(
+        7,
+        _soft_targets,
+        [(_LABELS, _OTHERS, _KEPT, 0.0, 4), (_LABELS, _OTHERS, _KEPT, 0.1, 5)],
+    ),
+    "stretch": Exercise(
+        7, _stretch, [(10, 0, 2), (10, 1, 2), (10, 2, 3), (2500, 3, 8), (2, 1, 3), (7, 0, 1)]
     ),
     "log_spaced": Exercise(
         11,
