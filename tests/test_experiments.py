@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from pathlib import Path
 
 import pytest
 import tiny_training
@@ -14,7 +15,7 @@ from swin_tutorial.experiments import EXPERIMENTS, Experiment
 
 TINY = {
     "tiny": Experiment(tiny_training.CONFIG, "a test", keeps_run=True),
-    "large": Experiment(tiny_training.CONFIG, "another", needs_gpu=True),
+    "large": Experiment(tiny_training.CONFIG, "another", device="cuda"),
 }
 
 
@@ -89,6 +90,26 @@ def test_every_experiment_differs_from_every_other():
     assert all(configs.count(config) == 1 for config in configs)
 
 
+def readme_row(row):
+    """Return the line of README.md that tells what was recorded of an experiment."""
+    if row["runs"] > 1:
+        accuracy = f"{100 * row['accuracy']:.2f} ± {100 * row['interval']:.2f}"
+    else:
+        accuracy = f"{100 * row['accuracy']:.2f}"
+    minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
+    cells = [f"`{row['experiment']}`", row["what"], row["runs"], accuracy]
+    cells += [f"{row['parameters']:,}", minutes, speed]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def test_the_readme_tells_what_was_recorded():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    rows = [readme_row(row) for row in experiments.table()]
+    assert rows, "nothing is recorded"
+    missing = [row for row in rows if row not in readme]
+    assert not missing, "README.md lacks these lines:\n" + "\n".join(missing)
+
+
 def recorded_runs():
     folder = experiments.data_folder() / "results"
     return sorted(path.parent for path in folder.glob(f"*/{runs.WEIGHTS}"))
@@ -107,3 +128,17 @@ def test_recorded_runs_give_their_recorded_accuracy(folder):
     except FileNotFoundError:
         pytest.skip(f"{config.data} is not on this machine")
     assert found.accuracy == result["test_accuracy"]
+
+
+def test_an_experiment_is_run_on_the_device_that_its_seconds_are_for(results, monkeypatch):
+    asked = {}
+
+    def train(config, folder, resume, device, **options):
+        asked[config.seed] = device
+        raise runs.TrainingError("far enough")
+
+    monkeypatch.setattr(training, "train", train)
+    for seed, name in enumerate(TINY):
+        with pytest.raises(runs.TrainingError, match="far enough"):
+            experiments.run(name, seed)
+    assert asked == {0: "cpu", 1: "cuda"}
