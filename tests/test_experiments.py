@@ -56,6 +56,11 @@ def test_a_result_counts_only_for_the_configuration_that_gave_it(results, monkey
     assert experiments.recorded("tiny", 0) is None
     experiments.run("tiny", seed=0, progress=False)
     assert experiments.recorded("tiny", 0)["seed"] == 0
+    # Options that came later do not make it void: it was recorded with what is now their default.
+    older = json.loads(experiments.result_file("tiny", 0).read_text())
+    del older["config"]["without"], older["config"]["augmentation"]["cutmix"]
+    runs.write_json(experiments.result_file("tiny", 0), older)
+    assert experiments.recorded("tiny", 0)["seed"] == 0
     other = dataclasses.replace(tiny_training.CONFIG, weight_decay=0.01)
     monkeypatch.setitem(TINY, "tiny", Experiment(other, "changed"))
     assert experiments.recorded("tiny", 0) is None

@@ -41,7 +41,7 @@ def test_every_field_of_every_part_is_an_option_with_a_name_of_its_own(name):
 
 def test_options_reach_the_part_that_they_belong_to():
     values = {
-        "depths": "3,1",
+        "depths": "3,1,2",
         "window_size": "5",
         "flip": "0.25",
         "learning_rate": "1e-4",
@@ -51,12 +51,12 @@ def test_options_reach_the_part_that_they_belong_to():
         "data": "some/folder",
     }
     config = changed(QUICK, values)
-    assert config.model == dataclasses.replace(QUICK.model, depths=(3, 1), window_size=5)
+    assert config.model == dataclasses.replace(QUICK.model, depths=(3, 1, 2), window_size=5)
     assert config.augmentation == dataclasses.replace(QUICK.augmentation, flip=0.25)
     loop = {"learning_rate": 1e-4, "clip_norm": math.inf, "epochs": 7, "bf16": True}
     parts = {"model": config.model, "augmentation": config.augmentation}
     assert config == dataclasses.replace(QUICK, **loop, data="some/folder", **parts)
-    assert changed(QUICK, {"window_size": "5,3"}).model.window_size == (5, 3)
+    assert changed(QUICK, {"window_size": "5,3,2"}).model.window_size == (5, 3, 2)
     assert changed(QUICK, {}) == QUICK
 
 
