@@ -5,10 +5,12 @@ Axes are in tokens: the token in row y and column x covers the square from (x, y
 queries, keys and forbidden keys a sign each.
 """
 
+import inspect
 import io
 import json
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -96,6 +98,18 @@ def show_with_caption(bundle: dict, metadata: dict, caption: str) -> None:
     display(bundle, metadata=metadata, raw=True)
     number, _, text = caption.partition(". ")
     display(Markdown(f"*{number}.* {text}"))
+
+
+def show_source(thing: Callable) -> None:
+    """Show the source of a function, method or class of the package below its name.
+
+    A chapter reads the package's own code this way, so that there is no copy of it to go stale.
+    ``thing`` may be a Triton kernel, which keeps its Python function as ``fn``.
+    Raises TypeError for what has no source, such as a number or an instance.
+    """
+    thing = getattr(thing, "fn", thing)
+    code = textwrap.dedent(inspect.getsource(thing)).rstrip()
+    display(Markdown(f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"))
 
 
 def as_png(figure: Figure) -> bytes:

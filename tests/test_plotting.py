@@ -14,6 +14,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from swin_tutorial import plotting
+from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import region_ids, shifted_window_mask
 
 
@@ -132,6 +133,37 @@ def test_show_gives_image_alternative_text_and_caption(monkeypatch):
 def test_a_figure_without_words_is_refused(caption, alt):
     with pytest.raises(ValueError, match="a caption and an alternative text"):
         plotting.show(plt.figure(), caption, alt)
+
+
+def shown_source(monkeypatch, thing):
+    shown = []
+    monkeypatch.setattr(plotting, "display", shown.append)
+    plotting.show_source(thing)
+    (markdown,) = shown
+    return markdown.data
+
+
+def test_source_is_shown_as_code_below_its_name(monkeypatch):
+    text = shown_source(monkeypatch, WindowGrid.merge)
+    name, blank, fence, first, *_, last, end = text.split("\n")
+    assert (name, blank) == ("`swin_tutorial.grid.WindowGrid.merge`", "")
+    assert first.startswith("def merge(self, windows")  # a method's indentation is taken off
+    assert last == "    return x[:, : self.height, : self.width]"
+    assert (fence, end) == ("```python", "```")
+
+
+def test_a_kernel_shows_the_function_that_it_was_made_of(monkeypatch):
+    pytest.importorskip("triton")
+    from swin_tutorial import fused
+
+    text = shown_source(monkeypatch, fused.token_places)
+    assert text.startswith("`swin_tutorial.fused.token_places`\n\n```python\n@triton.jit\n")
+    assert "\n    return row, column, is_real, region\n" in text
+
+
+def test_an_instance_has_no_source(monkeypatch):
+    with pytest.raises(TypeError, match="got Identity"):
+        shown_source(monkeypatch, torch.nn.Identity())
 
 
 METRICS = [
