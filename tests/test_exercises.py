@@ -56,6 +56,21 @@ def test_a_constant_answer_is_wrong(name):
         ("decoder_mask", lambda lengths, tokens: lengths / 0, "shape"),
         ("decoder_mask", lambda lengths, tokens: lengths.nope, "raised AttributeError"),
         ("table_row", lambda q, k, m: None, "gave None, expected 84"),
+        ("least_bytes", lambda b, h, w, c, size: 2 * b * h * w * c * size, "expected 154140672"),
+        ("intensity", lambda h, w, size: 4 * h * w / size, "gave 98.0, expected 24.5"),
+        (
+            "place_of_token",  # on the rolled map
+            lambda n, t, h, w, m, s: (n // (w // m) * m + t // m, n % (w // m) * m + t % m),
+            r"gave \(0, 0\), expected \(2, 2\)",
+        ),
+        (
+            "place_of_token",  # went round the edge of the map, not of the padded one
+            lambda n, t, h, w, m, s: (
+                (n // -(-w // m) * m + t // m + s) % h,
+                (n % -(-w // m) * m + t % m + s) % w,
+            ),
+            r"7, 10, 4, 2\) gave \(1, 3\), expected \(0, 3\)",
+        ),
     ],
 )
 def test_a_wrong_answer_is_shown_with_its_case(name, attempt, words):

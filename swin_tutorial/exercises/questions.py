@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from swin_tutorial.attention import relative_position_index
+from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import (
     additive_mask,
     look_ahead_mask,
@@ -84,6 +85,19 @@ def _tokens_in_stage(height: int, width: int, stage: int) -> int:
 
 def _split_four(x: Tensor) -> Tensor:
     return rearrange(x, "b h w (column row c) -> b (h row) (w column) c", row=2, column=2)
+
+
+def _least_bytes(batch: int, height: int, width: int, channels: int, bytes_per_number: int) -> int:
+    return batch * height * width * (3 * channels + channels) * bytes_per_number
+
+
+def _place_of_token(
+    window: int, token: int, height: int, width: int, window_size: int, shift_size: int
+) -> tuple[int, int] | None:
+    numbers = torch.arange(1, height * width + 1).view(1, height, width, 1)  # 0 is padding
+    grid = WindowGrid(height, width, window_size, shift_size)
+    number = int(grid.partition(numbers)[0, window, token, 0])
+    return divmod(number - 1, width) if number else None
 
 
 _SHIFTED = shifted_window_mask(6, 9, 3, 1)
@@ -169,6 +183,30 @@ EXERCISES = {
         [
             (_numbered_map(2, 3).repeat(1, 1, 1, 4).cumsum(-1),),
             (_numbered_map(1, 4)[..., :1].repeat(1, 1, 1, 8).cumsum(-1),),
+        ],
+    ),
+    "least_bytes": Exercise(
+        10, _least_bytes, [(64, 56, 56, 96, 2), (1, 7, 9, 32, 4), (8, 25, 34, 64, 2)]
+    ),
+    "intensity": Exercise(
+        10,
+        lambda window_height, window_width, bytes_per_number: (
+            window_height * window_width / bytes_per_number
+        ),
+        [(7, 7, 2), (7, 7, 4), (8, 12, 2), (16, 16, 2)],
+    ),
+    "place_of_token": Exercise(
+        10,
+        _place_of_token,
+        [
+            (0, 0, 8, 12, 4, 2),
+            (5, 15, 8, 12, 4, 2),
+            (2, 6, 8, 12, 4, 1),
+            (3, 9, 7, 10, 4, 2),
+            (5, 4, 7, 10, 4, 2),
+            (5, 15, 7, 10, 4, 2),
+            (1, 6, 3, 9, 4, 2),
+            (2, 3, 3, 9, 4, 2),
         ],
     ),
     "log_spaced": Exercise(
