@@ -75,7 +75,22 @@ def test_a_constant_answer_is_wrong(name):
                 rank * (total // processes),
                 total if rank == processes - 1 else (rank + 1) * (total // processes),
             ),
-            r"stretch\(10, 2, 3\) gave \(6, 10\)|stretch\(2500, 3, 8\)",
+            r"stretch\(2500, 3, 8\) gave \(936, 1248\)",
+        ),
+        ("least_bytes", lambda b, h, w, c, size: 2 * b * h * w * c * size, "expected 154140672"),
+        ("intensity", lambda h, w, size: 4 * h * w / size, "gave 98.0, expected 24.5"),
+        (
+            "place_of_token",  # on the rolled map
+            lambda n, t, h, w, m, s: (n // (w // m) * m + t // m, n % (w // m) * m + t % m),
+            r"gave \(0, 0\), expected \(2, 2\)",
+        ),
+        (
+            "place_of_token",  # went round the edge of the map, not of the padded one
+            lambda n, t, h, w, m, s: (
+                (n // -(-w // m) * m + t // m + s) % h,
+                (n % -(-w // m) * m + t % m + s) % w,
+            ),
+            r"7, 10, 4, 2\) gave \(1, 3\), expected \(0, 3\)",
         ),
     ],
 )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from swin_tutorial.attention import relative_position_index
 from swin_tutorial.augmentation import mixed_targets
+from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import (
     additive_mask,
     look_ahead_mask,
@@ -101,6 +102,19 @@ def _soft_targets(
 
 def _stretch(total: int, rank: int, processes: int) -> tuple[int, int]:
     return total * rank // processes, total * (rank + 1) // processes
+
+
+def _least_bytes(batch: int, height: int, width: int, channels: int, bytes_per_number: int) -> int:
+    return batch * height * width * (3 * channels + channels) * bytes_per_number
+
+
+def _place_of_token(
+    window: int, token: int, height: int, width: int, window_size: int, shift_size: int
+) -> tuple[int, int] | None:
+    numbers = torch.arange(1, height * width + 1).view(1, height, width, 1)  # 0 is padding
+    grid = WindowGrid(height, width, window_size, shift_size)
+    number = int(grid.partition(numbers)[0, window, token, 0])
+    return divmod(number - 1, width) if number else None
 
 
 _SHIFTED = shifted_window_mask(6, 9, 3, 1)
@@ -208,6 +222,30 @@ EXERCISES = {
     ),
     "stretch": Exercise(
         7, _stretch, [(10, 0, 2), (10, 1, 2), (10, 2, 3), (2500, 3, 8), (2, 1, 3), (7, 0, 1)]
+    ),
+    "least_bytes": Exercise(
+        10, _least_bytes, [(64, 56, 56, 96, 2), (1, 7, 9, 32, 4), (8, 25, 34, 64, 2)]
+    ),
+    "intensity": Exercise(
+        10,
+        lambda window_height, window_width, bytes_per_number: (
+            window_height * window_width / bytes_per_number
+        ),
+        [(7, 7, 2), (7, 7, 4), (8, 12, 2), (16, 16, 2)],
+    ),
+    "place_of_token": Exercise(
+        10,
+        _place_of_token,
+        [
+            (0, 0, 8, 12, 4, 2),
+            (5, 15, 8, 12, 4, 2),
+            (2, 6, 8, 12, 4, 1),
+            (3, 9, 7, 10, 4, 2),
+            (5, 4, 7, 10, 4, 2),
+            (5, 15, 7, 10, 4, 2),
+            (1, 6, 3, 9, 4, 2),
+            (2, 3, 3, 9, 4, 2),
+        ],
     ),
     "log_spaced": Exercise(
         11,
