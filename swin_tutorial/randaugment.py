@@ -55,8 +55,16 @@ def randaugmented(
     return image
 
 
-def _moved(image: Image.Image, matrix: tuple[float, ...], fill: Colour) -> Image.Image:
-    """Return the picture that at (x, y) shows what was at (ax + by + c, dx + ey + f)."""
+def _moved(
+    image: Image.Image,
+    fill: Colour,
+    x: float = 0.0,
+    y: float = 0.0,
+    x_per_row: float = 0.0,
+    y_per_column: float = 0.0,
+) -> Image.Image:
+    """Return the picture that shows each pixel from so far to the right (x) and below (y)."""
+    matrix = (1, x_per_row, x, y_per_column, 1, y)
     affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
     return image.transform(image.size, affine, matrix, bicubic, fillcolor=fill)
 
@@ -100,12 +108,12 @@ OPERATIONS = {
     "contrast": _enhanced(ImageEnhance.Contrast),
     "brightness": _enhanced(ImageEnhance.Brightness),
     "sharpness": _enhanced(ImageEnhance.Sharpness),
-    "shear_x": lambda image, strength, fill: _moved(image, (1, 0.3 * strength, 0, 0, 1, 0), fill),
-    "shear_y": lambda image, strength, fill: _moved(image, (1, 0, 0, 0.3 * strength, 1, 0), fill),
+    "shear_x": lambda image, strength, fill: _moved(image, fill, x_per_row=0.3 * strength),
+    "shear_y": lambda image, strength, fill: _moved(image, fill, y_per_column=0.3 * strength),
     "translate_x": lambda image, strength, fill: _moved(
-        image, (1, 0, 0.45 * strength * image.width, 0, 1, 0), fill
+        image, fill, x=0.45 * strength * image.width
     ),
     "translate_y": lambda image, strength, fill: _moved(
-        image, (1, 0, 0, 0, 1, 0.45 * strength * image.height), fill
+        image, fill, y=0.45 * strength * image.height
     ),
 }
