@@ -63,7 +63,10 @@ def _moved(
     x_per_row: float = 0.0,
     y_per_column: float = 0.0,
 ) -> Image.Image:
-    """Return the picture that shows each pixel from so far to the right (x) and below (y)."""
+    """Return the picture that shows, everywhere, what was ``x`` to the right and ``y`` below.
+
+    In pixels; each row adds to the one, each column to the other.
+    """
     matrix = (1, x_per_row, x, y_per_column, 1, y)
     affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
     return image.transform(image.size, affine, matrix, bicubic, fillcolor=fill)
