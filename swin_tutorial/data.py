@@ -510,7 +510,10 @@ def image_folder(
         raise ValueError(f"{folder} has no folders: it must have one for each class")
     if like and classes != like.classes:
         odd = sorted(set(classes) ^ set(like.classes))
-        raise ValueError(f"{folder} and the training images do not share the classes {odd}")
+        raise ValueError(
+            f"{folder} and the training images do not share the classes {odd}: "
+            "each class needs a folder in both"
+        )
     of_class = [_image_files(folder / name) for name in classes]
     labels = torch.repeat_interleave(torch.tensor([len(files) for files in of_class]))
     files = tuple(path for files in of_class for path in files)
