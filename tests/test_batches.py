@@ -282,7 +282,12 @@ def test_randaugment_changes_no_other_draw(folder):
     assert [key[:2] for key in told(off)] == [key[:2] for key in told(on)]
     assert {key.operations for key in told(off)} == {()}
     assert len({key.operations for key in told(on)}) > 25
-    assert told(on) != told(on, epoch=2)
+    other_seed = FolderBatches(images, 12, CPU, 8, RANDAUGMENT)
+    operations = [
+        [key.operations for key in one]
+        for one in (told(on)[:12], told(on)[12:24], told(on, epoch=2)[:12], told(other_seed)[:12])
+    ]
+    assert all(one != other for one, other in itertools.combinations(operations, 2))
     order = torch.arange(50)
     for step in range(4):
         one, other = (vars(batches._plan(order, 1, step).draws) for batches in (off, on))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,7 @@ def test_a_stopped_run_on_a_folder_goes_on_bit_for_bit(pictures, monkeypatch):
 
 @pytest.mark.parametrize("file", ["train/red/3.png", "val/blue/4.png"])
 def test_an_unreadable_picture_is_named_in_a_line(pictures, monkeypatch, file):
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # so there is a progress bar
     (pictures / file).write_bytes((pictures / file).read_bytes()[:60])
     done = train(monkeypatch)
     assert done.exit_code == 1

@@ -240,6 +240,8 @@ def test_operations_are_drawn_equally_often_and_apart():
         assert set(counts) == set(OPERATIONS)
         assert all(abs(count / (len(both) / 15) - 1) < 0.15 for count in counts.values())
     assert abs(np.mean([one[0][0] == one[1][0] for one in both]) - 1 / 15) < 0.01
+    for name in OPERATIONS:  # each to either side
+        assert abs(np.mean([np.sign(one[0][1]) for one in both if one[0][0] == name])) < 0.12
     signs = np.sign([[strength for _, strength in one] for one in both])
     assert (np.abs(signs.mean(0)) < 0.03).all()
     assert abs((signs[:, 0] * signs[:, 1]).mean()) < 0.03
