@@ -4,6 +4,7 @@ import functools
 import gzip
 import io
 import os
+import signal
 import struct
 import tarfile
 import zlib
@@ -584,6 +585,12 @@ def _stacked(pictures: list[Tensor | ValueError]) -> Tensor | ValueError:
     return errors[0] if errors else torch.stack(pictures)
 
 
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Ignore, in a worker, what asks all processes of a run to stop: its parent still needs it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _decoded(
     files: tuple[Path, ...],
     size: tuple[int, int],
@@ -598,6 +605,7 @@ def _decoded(
         batch_sampler=keys,
         num_workers=workers,
         collate_fn=_stacked,
+        worker_init_fn=_leave_signals_to_the_parent,
         pin_memory=device.type == "cuda",
     )
     for pixels in loader:

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -139,6 +142,25 @@ def test_a_stopped_run_on_a_folder_goes_on_bit_for_bit(pictures, monkeypatch):
     training.train(config, "cut", resume=True, **options)
     assert steps == [0, 1, 2, 3, 2, 3, 4, 5]
     assert (Path("whole") / runs.WEIGHTS).read_bytes() == (Path("cut") / runs.WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_leave_it_to_the_run_to_stop(pictures, monkeypatch, number):
+    """Ctrl-C and a batch system's SIGTERM reach all processes, also while the run needs a batch."""
+    config = dataclasses.replace(CONFIG, batch_size=2, epochs=1)  # more steps than are prepared
+    original, asked = training.Run.take_step, []
+
+    def interrupted(run, *arguments):
+        if run.step == 0:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, number)
+                asked.append(worker)
+        original(run, *arguments)
+
+    monkeypatch.setattr(training.Run, "take_step", interrupted)
+    training.train(config, "run", device="cpu", progress=False)
+    assert asked
+    assert runs.read_metrics(Path("run"))[-1]["step"] == 10
 
 
 @pytest.mark.parametrize("file", ["train/red/3.png", "val/blue/4.png"])
