@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
+from swin_tutorial.randaugment import LARGEST_MAGNITUDE
+
 # Share of the image that is erased, and height over width of what is (Zhong et al. 2020, Random
 # Erasing, with the upper ends as in the recipe of Swin).
 ERASED_AREA = (0.02, 1 / 3)
@@ -33,6 +35,8 @@ class Augmentation:
     cutmix: the same for a rectangle of another image pasted in (Yun et al. 2019).  Where both are
         given, each image takes one of the two, by a fair coin.
     mixed: the probability that an image is mixed at all, if mixup or cutmix are given.
+    randaugment: magnitude of RandAugment, up to 10, for pictures in files; 0 for none.  It works
+        on whole pictures while they are decoded: see ``randaugment``.
 
     Raises ValueError for a value out of its range.
     """
@@ -43,6 +47,7 @@ class Augmentation:
     mixup: float = 0.0
     cutmix: float = 0.0
     mixed: float = 1.0
+    randaugment: float = 0.0
 
     def __post_init__(self):
         for name in ("crop_padding", "mixup", "cutmix"):
@@ -51,6 +56,10 @@ class Augmentation:
         for name in ("flip", "erasing", "mixed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability, 0 to 1, got {getattr(self, name)}")
+        if not 0 <= self.randaugment <= LARGEST_MAGNITUDE:
+            raise ValueError(
+                f"randaugment is a magnitude, 0 to {LARGEST_MAGNITUDE}, got {self.randaugment}"
+            )
 
     @property
     def mixes(self) -> bool:

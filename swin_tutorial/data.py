@@ -4,13 +4,14 @@ import functools
 import gzip
 import io
 import os
+import signal
 import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ from swin_tutorial.augmentation import (
     partners,
     sent,
 )
+from swin_tutorial.randaugment import Colour, Operation, draw_operations, randaugmented
 from swin_tutorial.windows import Size, size_pair
 
 Split = Literal["train", "test"]
@@ -448,10 +450,15 @@ def _remedy(name: str, folder: Path | None) -> str:
 # --- labelled images in files ---
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-# What a worker is told: a file's number, and its crop or None for the centre.
-Key = tuple[int, list[float] | None]
-
 SAMPLE = 512  # how many files the mean and the standard deviation of a folder are taken from
+
+
+class Key(NamedTuple):
+    """What a worker is told: a file's number, its crop or None for the centre, and what follows."""
+
+    number: int
+    crop: list[float] | None = None
+    operations: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -477,7 +484,8 @@ class ImageFolder:
         self, keys: Iterable[list[Key]], device: torch.device
     ) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
         """Yield the pixels of each list of keys, on the device, in order."""
-        return _decoded(self.files, self.size, self.workers, keys, device)
+        mean = tuple(round(255 * one) for one in self.mean)
+        return _decoded(self.files, self.size, self.workers, keys, device, mean)
 
 
 def image_folder(
@@ -503,14 +511,17 @@ def image_folder(
         raise ValueError(f"{folder} has no folders: it must have one for each class")
     if like and classes != like.classes:
         odd = sorted(set(classes) ^ set(like.classes))
-        raise ValueError(f"{folder} and the training images do not share the classes {odd}")
+        raise ValueError(
+            f"{folder} and the training images do not share the classes {odd}: "
+            "each class needs a folder in both"
+        )
     of_class = [_image_files(folder / name) for name in classes]
     labels = torch.repeat_interleave(torch.tensor([len(files) for files in of_class]))
     files = tuple(path for files in of_class for path in files)
     if like:
         mean, std = like.mean, like.std
     else:
-        sample = [(number, None) for number in range(0, len(files), -(-len(files) // SAMPLE))]
+        sample = [Key(number) for number in range(0, len(files), -(-len(files) // SAMPLE))]
         keys = [sample[start : start + 32] for start in range(0, len(sample), 32)]
         pixels = torch.cat(list(_decoded(files, size, workers, keys, torch.device("cpu"))))
         mean, std = channel_statistics(rearrange(pixels, "n c h w -> n h w c"))
@@ -523,12 +534,17 @@ def available_cores() -> int:
 
 
 def decoded_image(
-    file: Path, size: tuple[int, int], crop: list[float] | None = None
+    file: Path,
+    size: tuple[int, int],
+    crop: list[float] | None = None,
+    operations: tuple[Operation, ...] = (),
+    fill: Colour = (0, 0, 0),
 ) -> UInt8[Tensor, "3 h w"]:
-    """Return a file's picture, cropped and scaled to ``size``, height and width.
+    """Return a file's picture, cropped, scaled to ``size``, height and width, and changed.
 
     crop: as ``augmentation.draw_crops`` draws it; without it, the centre: 7/8 of the height or of
-    the width, as in the recipe of Swin.  Raises ValueError for a file that is no whole picture.
+    the width, as in the recipe of Swin.  operations, fill: as ``randaugment.randaugmented`` takes
+    them.  Raises ValueError for a file that is no whole picture.
     """
     height, width = size
     try:
@@ -543,20 +559,22 @@ def decoded_image(
     else:
         box = crop_box(crop, image.height, image.width)
         image = image.resize((width, height), Image.Resampling.BICUBIC, box)
+    image = randaugmented(image, operations, fill)
     return rearrange(torch.from_numpy(np.array(image)), "h w c -> c h w")
 
 
 class _Pictures(Dataset):
-    """What the worker processes are given: a file's number and crop give its pixels."""
+    """What the worker processes are given: a key gives pixels."""
 
-    def __init__(self, files: tuple[Path, ...], size: tuple[int, int]):
+    def __init__(self, files: tuple[Path, ...], size: tuple[int, int], fill: Colour):
         self.files = files
         self.size = size
+        self.fill = fill
 
     def __getitem__(self, key: Key) -> Tensor | ValueError:
-        number, crop = key
+        file = self.files[key.number]
         try:
-            return decoded_image(self.files[number], self.size, crop)
+            return decoded_image(file, self.size, key.crop, key.operations, self.fill)
         except ValueError as error:
             return error  # raised in a worker, it would be lost in that process's traceback
 
@@ -567,19 +585,27 @@ def _stacked(pictures: list[Tensor | ValueError]) -> Tensor | ValueError:
     return errors[0] if errors else torch.stack(pictures)
 
 
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Ignore, in a worker, what asks all processes of a run to stop: its parent still needs it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _decoded(
     files: tuple[Path, ...],
     size: tuple[int, int],
     workers: int,
     keys: Iterable[list[Key]],
     device: torch.device,
+    fill: Colour = (0, 0, 0),
 ) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
     """Yield the pixels of each list of keys, on the device, in order."""
     loader = DataLoader(
-        _Pictures(files, size),
+        _Pictures(files, size, fill),
         batch_sampler=keys,
         num_workers=workers,
         collate_fn=_stacked,
+        worker_init_fn=_leave_signals_to_the_parent,
         pin_memory=device.type == "cuda",
     )
     for pixels in loader:
@@ -724,7 +750,8 @@ class DeviceBatches(_Batches):
     any step, and with another number of processes, with no random state to be kept: the same
     samples come, bit for bit.
 
-    Raises ValueError if the batch is larger than the set or cannot be shared evenly.
+    Raises ValueError if the batch is larger than the set or cannot be shared evenly, and for
+    RandAugment, which needs pictures in files.
     """
 
     def __init__(
@@ -737,6 +764,11 @@ class DeviceBatches(_Batches):
         rank: int = 0,
         world_size: int = 1,
     ):
+        if augmentation and augmentation.randaugment:
+            raise ValueError(
+                f"randaugment {augmentation.randaugment} is for pictures in files, and this set is "
+                "in memory: set it to 0, or train on a folder of images"
+            )
         size = tuple(images.pixels.shape[1:3])
         super().__init__(images, size, batch_size, device, seed, augmentation, rank, world_size)
         pixels = rearrange(images.pixels.to(self.device), "n h w c -> n c h w")
@@ -752,7 +784,8 @@ class FolderBatches(_Batches):
     """Training batches of images in files, decoded by worker processes.
 
     Everything said of ``DeviceBatches`` holds.  With an augmentation each image is a random crop
-    of at least ``smallest_area`` of it, scaled to ``images.size``; without one, the centre.
+    of at least ``smallest_area`` of it, scaled to ``images.size``, to which RandAugment may be
+    applied; without one, the centre.
     """
 
     def __init__(
@@ -781,13 +814,18 @@ class FolderBatches(_Batches):
             yield self._batch(self._padded(pixels), which, plan)
 
     def _keys(self, plan: _Plan, epoch: int, step: int) -> list[Key]:
-        """Return what the workers are told: each image's number and its crop."""
+        """Return what the workers are told of each image."""
         numbers = plan.images.tolist()
         if self.smallest_area is None:
-            return [(number, None) for number in numbers]
+            return [Key(number) for number in numbers]
         rng = generator("crop", self.seed, epoch, step)
-        crops = draw_crops(self.batch_size, self.smallest_area, rng)[plan.positions.numpy()]
-        return list(zip(numbers, crops.tolist(), strict=True))
+        crops = draw_crops(self.batch_size, self.smallest_area, rng).tolist()
+        rng = generator("randaugment", self.seed, epoch, step)
+        operations = draw_operations(self.batch_size, self.augmentation.randaugment, rng)
+        return [
+            Key(number, crops[position], operations[position])
+            for number, position in zip(numbers, plan.positions.tolist(), strict=True)
+        ]
 
 
 def evaluation_batches(
@@ -810,7 +848,7 @@ def evaluation_batches(
 def _evaluation_batches(images, starts: range, last: int, device: torch.device):
     stretches = [slice(start, min(start + starts.step, last)) for start in starts]
     if isinstance(images, ImageFolder):
-        keys = ([(number, None) for number in range(one.start, one.stop)] for one in stretches)
+        keys = ([Key(number) for number in range(one.start, one.stop)] for one in stretches)
         parts = images.decoded(keys, device)
     else:
         parts = (

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from swin_tutorial.recipes import TrainingConfig
+
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 WEIGHTS, MISTAKES = "model.safetensors", "mistakes.safetensors"
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
@@ -98,7 +100,9 @@ def load_checkpoint(folder: Path, config: dict) -> dict | None:
             if archive.testzip():  # torch.load itself does not look at the checksums
                 raise zipfile.BadZipFile
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        differing = differences(checkpoint["config"], config)
+        # A field that is younger than the checkpoint has its default there, which changes nothing.
+        theirs = TrainingConfig.from_dict(checkpoint["config"]).as_dict()
+        differing = differences(theirs, config)
     except Exception as error:  # a damaged file can raise anything
         way_out = "delete it and start again"
         if path != previous and previous.exists():

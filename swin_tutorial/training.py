@@ -327,6 +327,12 @@ def load_data(config: TrainingConfig, data_folder: Path | None = None) -> tuple[
             f"--data {config.data} is none of {', '.join(IMAGE_SETS)}, and there is no folder "
             f"{folder}"
         )
+    for split in ("train", "val"):
+        if not (folder / split).is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {folder / split}: --data {config.data} must have the folders "
+                "train and val, and each of them a folder for each class"
+            )
     train = image_folder(folder / "train", config.image_size)
     return train, image_folder(folder / "val", config.image_size, like=train)
 
@@ -343,9 +349,19 @@ def load_run(folder: Path) -> tuple[TrainingConfig, nn.Module]:
 
 
 def evaluate_run(folder: Path, data_folder: Path | None = None) -> Evaluation:
-    """Return how well the trained model of a finished run does on its test images."""
+    """Return how well the trained model of a finished run does on its test images.
+
+    Raises FileNotFoundError or ValueError as ``load_run`` and ``load_data`` do, and ValueError if
+    the images are of other classes than those that the model was trained on.
+    """
     config, model = load_run(folder)
     _, images = load_data(config, data_folder)
+    trained_on = json.loads((folder / runs.SUMMARY).read_text())["classes"]
+    if list(images.classes) != trained_on:
+        raise ValueError(
+            f"the classes of {config.data} are {', '.join(images.classes)}, and the model in "
+            f"{folder} was trained on {', '.join(trained_on)}: restore the data, or train anew"
+        )
     batches = evaluation_batches(images, EVALUATION_BATCH, "cpu")
     return evaluate(model, batches, len(images.classes))
 
@@ -390,10 +406,18 @@ def train(
 
 def loop(run: Run, signals: StopSignals, progress: bool) -> Evaluation:
     """Take the run from where it stands to its last step; return the last evaluation."""
-    config, per_epoch = run.config, len(run.batches)
-    found = None
     visible = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
     bar = tqdm(total=run.steps, initial=run.step, unit="step", disable=not visible)
+    with bar:  # closed, whatever happens: an error begins a line of its own
+        found = _steps_left(run, signals, progress, bar)
+    # Nothing is left of the last evaluation if the run was killed right after its last step.
+    return found or evaluate(run.kept_model, run.test_batches(), len(run.test_images.classes))
+
+
+def _steps_left(run: Run, signals: StopSignals, progress: bool, bar: tqdm) -> Evaluation | None:
+    """Take the steps that are left, and return the last evaluation on the way."""
+    config, per_epoch = run.config, len(run.batches)
+    found = None
     while run.step < run.steps:
         epoch, start = divmod(run.step, per_epoch)
         for images, targets in run.batches.epoch(epoch, start):
@@ -422,6 +446,4 @@ def loop(run: Run, signals: StopSignals, progress: bool) -> Evaluation:
                     "go on with --resume",
                     signals.received,
                 )
-    bar.close()
-    # Nothing is left of the last evaluation if the run was killed right after its last step.
-    return found or evaluate(run.kept_model, run.test_batches(), len(run.test_images.classes))
+    return found

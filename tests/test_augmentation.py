@@ -272,3 +272,10 @@ def test_a_value_out_of_range_is_named(name):
     for bad in (1.5, float("nan")) if name in ("flip", "erasing", "mixed") else (float("inf"),):
         with pytest.raises(ValueError, match=f"^{name} .*got {bad}"):
             Augmentation(**{name: bad})
+
+
+@pytest.mark.parametrize("bad", [-0.1, 10.1, float("nan")])
+def test_a_magnitude_out_of_range_is_named(bad):
+    with pytest.raises(ValueError, match=f"^randaugment is a magnitude, 0 to 10, got {bad}$"):
+        Augmentation(randaugment=bad)
+    assert [Augmentation(randaugment=one).randaugment for one in (0.0, 10.0)] == [0.0, 10.0]

@@ -1,5 +1,6 @@
 """Training batches follow from seed, epoch and step; evaluation takes each image once."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from datasets import numbered
 from PIL import Image
 
-from swin_tutorial.augmentation import Augmentation
+from swin_tutorial.augmentation import Augmentation, generator
 from swin_tutorial.data import (
     DeviceBatches,
     FolderBatches,
@@ -17,9 +18,11 @@ from swin_tutorial.data import (
     evaluation_batches,
     image_folder,
 )
+from swin_tutorial.randaugment import randaugmented
 
 CPU = torch.device("cpu")
 EVERYTHING = Augmentation(crop_padding=2, flip=0.5, erasing=0.4, mixup=0.8, cutmix=1.0)
+RANDAUGMENT = dataclasses.replace(EVERYTHING, randaugment=9.0)
 SIZE = (6, 10)
 
 
@@ -48,6 +51,8 @@ def made(kind, folder, *arguments, **options):
     """Return the batches of a kind of set, of 50 images."""
     if kind == "memory":
         return DeviceBatches(in_memory(), *arguments, **options)
+    if EVERYTHING in arguments:  # and for pictures in files there is more
+        arguments = tuple(RANDAUGMENT if one is EVERYTHING else one for one in arguments)
     return FolderBatches(image_folder(folder, SIZE, workers=0), *arguments, **options)
 
 
@@ -105,7 +110,8 @@ def test_processes_share_the_batch_of_one_bit_for_bit(kind, folder, world_size):
 
 def test_worker_processes_give_the_same_batches(folder):
     alone, helped = (
-        FolderBatches(image_folder(folder, SIZE, workers=n), 12, CPU, 7, EVERYTHING) for n in (0, 2)
+        FolderBatches(image_folder(folder, SIZE, workers=n), 12, CPU, 7, RANDAUGMENT)
+        for n in (0, 2)
     )
     assert equal(list(alone.epoch(1)), list(helped.epoch(1)))
 
@@ -257,6 +263,62 @@ def test_crops_are_large_where_that_is_asked(folder):
     )
     assert min(small) < 0.2
     assert min(large) >= 0.9
+
+
+def told(batches, epoch=1):
+    """Return what the workers are told of all images of an epoch."""
+    order = torch.arange(len(batches.images))
+    steps = range(len(batches))
+    return [
+        key
+        for step in steps
+        for key in batches._keys(batches._plan(order, epoch, step), epoch, step)
+    ]
+
+
+def test_randaugment_changes_no_other_draw(folder):
+    images = image_folder(folder, SIZE, workers=0)
+    off, on = (FolderBatches(images, 12, CPU, 7, one) for one in (EVERYTHING, RANDAUGMENT))
+    assert [key[:2] for key in told(off)] == [key[:2] for key in told(on)]
+    assert {key.operations for key in told(off)} == {()}
+    assert len({key.operations for key in told(on)}) > 25
+    other_seed = FolderBatches(images, 12, CPU, 8, RANDAUGMENT)
+    operations = [
+        [key.operations for key in one]
+        for one in (told(on)[:12], told(on)[12:24], told(on, epoch=2)[:12], told(other_seed)[:12])
+    ]
+    assert all(one != other for one, other in itertools.combinations(operations, 2))
+    order = torch.arange(50)
+    for step in range(4):
+        one, other = (vars(batches._plan(order, 1, step).draws) for batches in (off, on))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_randaugment_does_what_was_drawn_and_fills_with_the_mean_colour(folder):
+    """Batches without their other ingredients are the pictures of the keys, one by one."""
+    images = image_folder(folder, SIZE, workers=0)
+    batches = FolderBatches(images, 10, CPU, 7, Augmentation(randaugment=9.0))
+    order = torch.from_numpy(generator("order", 7, 3).permutation(50))
+    fill = tuple(round(255 * one) for one in images.mean)
+    mean, std = (torch.tensor(one)[:, None, None] for one in (images.mean, images.std))
+    changed = 0
+    for step, (x, _) in enumerate(batches.epoch(3)):
+        keys = batches._keys(batches._plan(order, 3, step), 3, step)
+        assert [key.number for key in keys] == order[10 * step : 10 * step + 10].tolist()
+        for key, pixels in zip(keys, x, strict=True):
+            plain = decoded_image(images.files[key.number], SIZE, key.crop)
+            image = Image.fromarray(plain.permute(1, 2, 0).numpy())
+            wanted = np.asarray(randaugmented(image, key.operations, fill)).transpose(2, 0, 1)
+            wanted = (torch.from_numpy(wanted / 255) - mean) / std
+            assert torch.allclose(pixels, wanted.float(), atol=1e-5)
+            changed += bool(key.operations)
+    assert 25 < changed < 48  # three quarters, about
+
+
+def test_a_set_in_memory_cannot_have_randaugment():
+    message = r"^randaugment 9\.0 is for pictures in files.*set it to 0, or train on a folder"
+    with pytest.raises(ValueError, match=message):
+        DeviceBatches(in_memory(), 12, CPU, 7, RANDAUGMENT)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -26,6 +26,7 @@ ORDER = [
     "attention",
     "model",
     "checkpoints",
+    "randaugment",
     "augmentation",
     "data",
     "baseline",

@@ -307,6 +307,21 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, whole):
         run(whole, other, resume=True)
 
 
+def test_a_checkpoint_older_than_a_field_is_one_of_its_default(tmp_path, whole):
+    run(tmp_path)
+    path = tmp_path / runs.CHECKPOINT
+    older = torch.load(tmp_path / runs.PREVIOUS, weights_only=True)
+    del older["config"]["augmentation"]["randaugment"]
+    torch.save(older, path)
+    augmented = dataclasses.replace(CONFIG.augmentation, randaugment=9.0)
+    with pytest.raises(TrainingError, match=r"augmentation.randaugment was 0\.0 and is 9\.0"):
+        runs.load_checkpoint(
+            tmp_path, fitted(dataclasses.replace(CONFIG, augmentation=augmented), 1, 3).as_dict()
+        )
+    run(tmp_path, resume=True)
+    assert_same_run(tmp_path, whole)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_usable(tmp_path, whole):
     run(tmp_path)
     checkpoint = tmp_path / runs.CHECKPOINT
