@@ -222,7 +222,7 @@ PRESETS = {
         ),
         augmentation=Augmentation(flip=0.5, erasing=0.25),
         data="fashion-mnist",
-        epochs=22,
+        epochs=18,
         evaluate_every=2,
         ema_decay=0.999,
     ),

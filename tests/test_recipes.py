@@ -64,7 +64,7 @@ def test_options_reach_the_part_that_they_belong_to():
     ("name", "text", "message"),
     [
         ("epochs", "2.5", r"epochs takes a value such as \d+, got '2.5'"),
-        ("depths", "six", r"depths takes a value such as \(2, 4\), got 'six'"),
+        ("depths", "six", r"depths takes a value such as \(2, 2, 2\), got 'six'"),
         ("learning_rate", "fast", "learning_rate takes a value"),
         ("epochs", "0", "epochs must be at least 1, got 0"),
         ("label_smoothing", "1", r"label_smoothing must lie in \[0, 1\), got 1.0"),
