@@ -45,7 +45,7 @@ _QUICK = PRESETS["quick"]
 _SHORT = replace(_QUICK, epochs=5, evaluate_every=5)
 EXPERIMENTS = {
     "quick": Experiment(_QUICK, "5 minutes on 2 cores, bundled images", keeps_run=True),
-    "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet in as many minutes"),
+    "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet, as many epochs"),
     "fashion-mnist-cpu": Experiment(
         PRESETS["fashion-mnist-cpu"], "an hour on 2 cores, all images", keeps_run=True
     ),

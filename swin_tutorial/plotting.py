@@ -291,7 +291,7 @@ def draw_learning_curves(losses: Axes, accuracies: Axes, metrics: list[dict]) ->
     accuracies.plot(*zip(*points, strict=True), marker="o", ms=3)
     losses.set(xlabel="epoch", ylabel="loss")
     accuracies.set(xlabel="epoch", ylabel="test accuracy")
-    accuracies.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
     losses.legend()
 
 

@@ -101,9 +101,10 @@ def readme_row(row):
         accuracy = f"{100 * row['accuracy']:.2f} ± {100 * row['interval']:.2f}"
     else:
         accuracy = f"{100 * row['accuracy']:.2f}"
-    minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
     cells = [f"`{row['experiment']}`", row["what"], row["runs"], accuracy]
-    cells += [f"{row['parameters']:,}", minutes, speed]
+    if not row["experiment"].startswith("short"):  # those are there for their accuracy alone
+        minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
+        cells += [f"{row['parameters']:,}", minutes, speed]
     return f"| {' | '.join(map(str, cells))} |"
 
 
