@@ -137,6 +137,8 @@ def attention(json_file: Path | None = None, repeats: int = 20) -> dict:
 
     From the map of queries, keys and values to the map of outputs, forward and backward, shifted
     windows of 7, by each of our backends; and with the projections, beside timm and torchvision.
+    Between the projections "fused" is flattered: the others roll and cut maps of 3c channels there,
+    where a model rolls and cuts c of them.
     On a GPU: 64 images in bfloat16.  Inputs take turns, so that no cache holds them.  Floors are
     the bytes that must be read and written by the measured rate of a copy, and the products' number
     by the measured rate of a large product.  Without a GPU: one image, float32, what runs there.
@@ -263,7 +265,7 @@ def _with_projections(
     """Return the seconds of a forward pass from map to map, both projections included."""
     shift = SHIFT if side > WINDOW else 0
     attends = {}
-    for backend in ("sdpa", "fused"):
+    for backend in ("eager", "sdpa", "fused"):
         module = WindowAttention(channels, WINDOW, heads, backend=backend)
         module = module.to(device, dtype).eval()
         attends[backend] = functools.partial(
