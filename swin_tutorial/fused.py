@@ -135,7 +135,7 @@ def token_places(window, token, geometry, WINDOW: tl.constexpr, MASK_PADDING: tl
 def is_divided(window, geometry, WINDOW: tl.constexpr, MASK_PADDING: tl.constexpr):
     """Say whether a window may hold several regions: its last token stands beyond the map's end.
 
-    All others need no mask at all, which is most of them.
+    All others need no mask: 49 of 64 at the first stage of Swin-T, 1 of 4 at the third.
     """
     height, width, shift_rows, shift_columns = geometry
     window_columns = tl.cdiv(width, WINDOW[1])
