@@ -278,6 +278,11 @@ class Run:
         """Training images per second, of all processes, since the run began."""
         return self.step * self.config.batch_size / self.seconds["training"]
 
+    def described(self, found: Evaluation) -> str:
+        """Return a line about an evaluation, for those who watch."""
+        epoch, speed = self.step // len(self.batches), f"{self.images_per_second:,.0f}"
+        return f"epoch {epoch}: {found.accuracy:.2%} of the test images, {speed} images/s"
+
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Return this process's part of the test images."""
         batch = EVALUATION_BATCH * world_size()
@@ -406,44 +411,35 @@ def train(
 
 def loop(run: Run, signals: StopSignals, progress: bool) -> Evaluation:
     """Take the run from where it stands to its last step; return the last evaluation."""
-    visible = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
-    bar = tqdm(total=run.steps, initial=run.step, unit="step", disable=not visible)
-    with bar:  # closed, whatever happens: an error begins a line of its own
-        found = _steps_left(run, signals, progress, bar)
-    # Nothing is left of the last evaluation if the run was killed right after its last step.
-    return found or evaluate(run.kept_model, run.test_batches(), len(run.test_images.classes))
-
-
-def _steps_left(run: Run, signals: StopSignals, progress: bool, bar: tqdm) -> Evaluation | None:
-    """Take the steps that are left, and return the last evaluation on the way."""
     config, per_epoch = run.config, len(run.batches)
     found = None
-    while run.step < run.steps:
-        epoch, start = divmod(run.step, per_epoch)
-        for images, targets in run.batches.epoch(epoch, start):
-            run.take_step(images, targets)
-            bar.update()
-            is_last = run.step == run.steps
-            is_logged = is_last or run.step % config.log_every == 0
-            if is_logged:
-                line = run.log()
-                bar.set_postfix_str(f"loss {line['loss']:.3f}")
-            if is_last or run.step % (config.evaluate_every * per_epoch) == 0:
-                found = run.evaluate()
-                if progress:
-                    tqdm.write(
-                        f"epoch {run.step // per_epoch}: {found.accuracy:.2%} of the test images, "
-                        f"{run.images_per_second:,.0f} images/s",
-                        file=sys.stderr,
+    visible = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    # Closed whatever happens, so that an error begins a line of its own.
+    with tqdm(total=run.steps, initial=run.step, unit="step", disable=not visible) as bar:
+        while run.step < run.steps:
+            epoch, start = divmod(run.step, per_epoch)
+            for images, targets in run.batches.epoch(epoch, start):
+                run.take_step(images, targets)
+                bar.update()
+                is_last = run.step == run.steps
+                is_logged = is_last or run.step % config.log_every == 0
+                if is_logged:
+                    line = run.log()
+                    bar.set_postfix_str(f"loss {line['loss']:.3f}")
+                if is_last or run.step % (config.evaluate_every * per_epoch) == 0:
+                    found = run.evaluate()
+                    if progress:
+                        tqdm.write(run.described(found), file=sys.stderr)
+                # Many processes have to agree, which costs them a wait for each other.
+                may_stop = is_logged or world_size() == 1
+                stop = may_stop and any_process(signals.received, run.device)
+                if stop or is_last or run.step % config.save_every == 0:
+                    run.save()
+                if stop and not is_last:
+                    raise Stopped(
+                        f"stopped at step {run.step} of {run.steps}, which is saved in "
+                        f"{run.folder}: go on with --resume",
+                        signals.received,
                     )
-            # Many processes have to agree, which costs them a wait for each other.
-            stop = (is_logged or world_size() == 1) and any_process(signals.received, run.device)
-            if stop or is_last or run.step % config.save_every == 0:
-                run.save()
-            if stop and not is_last:
-                raise Stopped(
-                    f"stopped at step {run.step} of {run.steps}, which is saved in {run.folder}: "
-                    "go on with --resume",
-                    signals.received,
-                )
-    return found
+    # Nothing is left of the last evaluation if the run was killed right after its last step.
+    return found or evaluate(run.kept_model, run.test_batches(), len(run.test_images.classes))

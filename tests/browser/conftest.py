@@ -24,7 +24,7 @@ from swin_tutorial.doctor import find_browser
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 START_TIMEOUT = 60  # seconds
-RUN_TIMEOUT = 120
+RUN_TIMEOUT = 300
 CHROMIUM_ARGUMENTS = [
     "--headless",
     "--no-sandbox",

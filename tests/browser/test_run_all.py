@@ -21,14 +21,14 @@ def test_run_all(visit, path):
     assert errors_in(cells) == []
     assert not_run(cells) == []
     assert images_in(cells) == images_in(nbformat.read(path, nbformat.NO_CONVERT).cells)
-    widgets = widgets_in(cells)
+    explorers = explorers_in(cells)
     visit.page.wait_for_function(
         "count => document.querySelectorAll('.mask-explorer[data-query]').length === count",
-        arg=widgets,
+        arg=explorers,
     )
-    # A widget is shown instead of the image that stands in for it.
+    # An explorer is shown instead of the image that stands in for it.
     shown = visit.page.locator(".jp-OutputArea .jp-RenderedImage img")
-    assert shown.count() == images_in(cells) - widgets
+    assert shown.count() == images_in(cells) - explorers
     assert shown.evaluate_all(ARE_WHOLE)
     assert visit.strangers == []
     assert visit.errors == []
@@ -51,10 +51,11 @@ def images_in(cells):
     return count_outputs(cells, "image/png")
 
 
-def widgets_in(cells):
-    return count_outputs(cells, "application/vnd.jupyter.widget-view+json")
+def explorers_in(cells):
+    """Count the widgets for which an image stands in.  A progress bar is one that has none."""
+    return count_outputs(cells, "application/vnd.jupyter.widget-view+json", "image/png")
 
 
-def count_outputs(cells, mime):
+def count_outputs(cells, *kinds):
     outputs = [output for cell in code_cells(cells) for output in cell["outputs"]]
-    return sum(mime in output.get("data", {}) for output in outputs)
+    return sum(output.get("data", {}).keys() >= set(kinds) for output in outputs)
