@@ -187,7 +187,7 @@ def test_a_positive_angle_turns_to_the_left():
 
 
 def test_operations_follow_one_another():
-    """Inverting before lightening the dark is not the same as after."""
+    """Inverting before brightening the dark is not the same as after."""
     image = Image.fromarray(noise())
     pixels = noise().astype(int)
     out = np.asarray(randaugmented(image, (("invert", 0.5), ("solarize_add", 0.5)), FILL))
