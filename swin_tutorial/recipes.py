@@ -214,7 +214,7 @@ PRESETS = {
     # 5 minutes on two CPU cores, with the bundled images.
     "quick": _QUICK,
     "quick-resnet": dataclasses.replace(_QUICK, model=ResNetConfig(32, (1, 1, 1))),
-    # An hour on two CPU cores.
+    # An hour on one CPU core.
     "fashion-mnist-cpu": dataclasses.replace(
         _QUICK,
         model=dataclasses.replace(

@@ -63,7 +63,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Part the parameters into those that decay and those that do not, for AdamW.
 
     Biases, norms and the scale of V2's scores do not; nor does what makes the position bias, V1's
-    table and V2's network.  Source: Swin, appendix A2.1, and the official code.
+    table and V2's network.  Source: the official code.  The paper gives the decay alone, 0.05.
     """
     decaying, free = [], []
     for name, parameter in model.named_parameters():
