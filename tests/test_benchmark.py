@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,17 +12,22 @@ from swin_tutorial import benchmark
 
 
 def test_masks_are_built_at_least_twenty_times_faster_than_by_nested_slice_loops(tmp_path):
-    """Measured in turn in one run; on a busy machine the best of three runs counts."""
+    """Measured in turn, in a process of its own; on a busy machine the best of three runs counts.
+
+    Training tells the allocator to keep freed memory, for the rest of its process.  That spares the
+    slices most of their time, in which their large arrays are given back and fetched again.
+    """
     file = tmp_path / "masks.json"
+    command = [sys.executable, "-c", "from swin_tutorial import cli; cli.app()"]
     for _ in range(3):
-        result = benchmark.masks(file, repeats=15)
+        subprocess.run([*command, "bench", "masks", "--json", str(file)], check=True, timeout=100)
+        result = json.loads(file.read_text())
         slower = result["times_slower"]
         if min(slower["slices of every window"], slower["nine slices, float"]) >= 20:
             break
     assert slower["swin_tutorial"] == 1
     assert slower["slices of every window"] >= 20, slower
     assert slower["nine slices, float"] >= 20, slower
-    assert json.loads(file.read_text()) == result
     assert result["bytes_of_the_mask"] == 1024 * 64 * 64
     assert {"device", "threads", "torch", "python"} <= result.keys()
 
