@@ -50,7 +50,13 @@ def processes(device: str | None) -> Iterator[torch.device]:
     if kind == "cuda":
         kind = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(kind)
-    dist.init_process_group("nccl" if "cuda" in kind else "gloo")
+    store, number, count = next(dist.rendezvous("env://"))
+    if os.environ.get("GROUP_WORLD_SIZE") == "1":
+        # On one machine torchrun's store outlives a restart, with the addresses of those that are
+        # dead (pytorch issue 135712).  On many, restarts are not counted alike: see the README.
+        store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    backend = "nccl" if "cuda" in kind else "gloo"
+    dist.init_process_group(backend, store=store, rank=number, world_size=count)
     try:
         yield torch.device(kind)
     finally:

@@ -386,7 +386,7 @@ def train(
         config: what to train, on what, and how.
         folder: where the run's files go.
         resume: go on from the folder's checkpoint, if there is one.  When torchrun restarts its
-            processes after a failure, they do so of their own accord.
+            processes after a failure, those on the machine where it happened do so unasked.
         device: "cpu", "cuda" and so on; by default the GPU if there is one.
         images: training and test images, in place of those that ``config.data`` names.
         data_folder: where to look for the data first.

@@ -174,12 +174,13 @@ def test_logged_loss_is_the_mean_of_the_steps_since_the_last_log(tmp_path, whole
     assert means == pytest.approx([sum(each[i : i + 3]) / 3 for i in (0, 3, 6, 9)])
 
 
-def test_a_seed_gives_the_same_run_twice_with_two_threads(tmp_path):
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_seed_gives_the_same_run_twice_with_two_threads(tmp_path, bf16):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         for name in ("one", "other"):
-            run(tmp_path / name, dataclasses.replace(CONFIG, epochs=1))
+            run(tmp_path / name, dataclasses.replace(CONFIG, epochs=1, bf16=bf16))
     finally:
         torch.set_num_threads(threads)
     assert_same_run(tmp_path / "one", tmp_path / "other")
@@ -430,12 +431,15 @@ def test_when_one_of_two_is_killed_the_restarted_two_go_on_by_themselves(tmp_pat
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_the_same_call_runs_under_torchrun(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", tiny_training.__file__, str(tmp_path)]
+def test_torchrun_restarts_both_when_one_is_killed_and_they_go_on_by_themselves(tmp_path):
+    assert as_two(tmp_path / "whole", CONFIG) == [0, 0]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=1"]
+    command += ["--nproc-per-node=2", tiny_training.__file__, str(tmp_path / "killed")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env=environment, timeout=120
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads((tmp_path / runs.SUMMARY).read_text())["processes"] == 2
+    started = [f"process {rank}, restart {count}" for count in (0, 1) for rank in (0, 1)]
+    assert sorted(done.stdout.splitlines()) == sorted(started)
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
