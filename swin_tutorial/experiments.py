@@ -47,7 +47,9 @@ EXPERIMENTS = {
     "quick": Experiment(_QUICK, "5 minutes on 2 cores, bundled images", keeps_run=True),
     "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet, as many epochs"),
     "fashion-mnist-cpu": Experiment(
-        PRESETS["fashion-mnist-cpu"], "an hour on one core, all images", keeps_run=True
+        PRESETS["fashion-mnist-cpu"],
+        "all images, 38 minutes on 2 cores or 67 on one",
+        keeps_run=True,
     ),
     "fashion-mnist": Experiment(PRESETS["fashion-mnist"], "all images, one GPU", device="cuda"),
     "fashion-mnist-resnet": Experiment(
