@@ -421,18 +421,24 @@ def test_two_processes_do_what_one_does_and_one_goes_on_where_two_stopped(tmp_pa
     assert_close_runs(tmp_path / "mixed", tmp_path / "one")
 
 
-def test_when_one_of_two_is_killed_the_restarted_two_go_on_by_themselves(tmp_path):
-    assert as_two(tmp_path / "whole", CONFIG) == [0, 0]
+@pytest.fixture(scope="module")
+def whole_of_two(tmp_path_factory):
+    """The folder of an undisturbed run of two processes."""
+    folder = tmp_path_factory.mktemp("whole_of_two")
+    assert as_two(folder, CONFIG) == [0, 0]
+    return folder
+
+
+def test_when_one_of_two_is_killed_the_restarted_two_go_on_by_themselves(tmp_path, whole_of_two):
     survivor, killed = as_two(tmp_path / "killed", CONFIG, "SIGKILL")
     assert killed == -signal.SIGKILL
     assert survivor not in (0, None)
     assert torch.load(tmp_path / "killed" / runs.CHECKPOINT, weights_only=True)["step"] == 4
     assert as_two(tmp_path / "killed", CONFIG, None, 1) == [0, 0]  # restart number 1
-    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+    assert_same_run(tmp_path / "killed", whole_of_two)
 
 
-def test_torchrun_restarts_both_when_one_is_killed_and_they_go_on_by_themselves(tmp_path):
-    assert as_two(tmp_path / "whole", CONFIG) == [0, 0]
+def test_torchrun_restarts_both_when_one_is_killed_and_they_go_on(tmp_path, whole_of_two):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=1"]
     command += ["--nproc-per-node=2", tiny_training.__file__, str(tmp_path / "killed")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -442,4 +448,4 @@ def test_torchrun_restarts_both_when_one_is_killed_and_they_go_on_by_themselves(
     assert done.returncode == 0, done.stderr[-3000:]
     started = [f"process {rank}, restart {count}" for count in (0, 1) for rank in (0, 1)]
     assert sorted(done.stdout.splitlines()) == sorted(started)
-    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+    assert_same_run(tmp_path / "killed", whole_of_two)
