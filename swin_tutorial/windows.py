@@ -1,244 +1,204 @@
-"""Cut a feature map into windows and glue it again; shift it cyclically and back (chapters 01 and
-02).
+"""Cut a feature map into windows and put it back together; shift it and back (chapters 01, 02).
 
-Feature maps are channels-last, ``b h w c``; windows are ``b n t c``: *n* windows, row by row, of
-*t* tokens, row by row.  A size is an ``int`` or a ``(height, width)`` pair, always counted in
-tokens.
+Feature maps are channels-last: ``b l c`` is a signal, ``b h w c`` an image, ``b d h w c`` a video,
+and ``b *size c`` any of them.  Windows are ``b n t c``: *n* windows, row by row, of *t* tokens, row
+by row.  A size is counted in tokens: an int means the same on every axis, a tuple has one number
+per axis.
 """
 
-import torch
+import math
+from collections.abc import Sequence
+
 import torch.nn.functional as F
-from einops import rearrange
-from jaxtyping import Int, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
-Size = int | tuple[int, int] | list[int]
+from swin_tutorial._symbolic import rearrange, roll, statically_true
+from swin_tutorial.axis import Axis, check_size
+
+Size = int | Sequence[int]
+
+# Read left to right, a pattern cuts a map; right to left, it joins windows.  On axis h there are nh
+# windows of wh tokens.
+MAP_TO_WINDOWS = {
+    1: "b (nl wl) c -> b nl wl c",
+    2: "b (nh wh) (nw ww) c -> b (nh nw) (wh ww) c",
+    3: "b (nd wd) (nh wh) (nw ww) c -> b (nd nh nw) (wd wh ww) c",
+}
+AXES = {1: "l", 2: "hw", 3: "dhw"}
 
 
-def window_partition(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Tensor, "b n t c"]:
+def window_partition(
+    x: Shaped[Tensor, "b *size c"], window_size: Size
+) -> Shaped[Tensor, "b n t c"]:
     """Cut a feature map into windows that tile it without overlap.
 
     Raises ValueError if the map does not divide into whole windows; ``pad_to_windows`` makes it
     divide.
-    Source: Swin, section 3.2; ``window_partition`` of the official code, with the batch kept as an
-    axis of its own.
+    Source: Swin, section 3.2; the official ``window_partition``, which merges b and n.
     """
-    height, width = map_size(x)
-    window_height, window_width = size_pair("window_size", window_size)
-    if height % window_height or width % window_width:
+    size = map_size(x)
+    window = sizes_per_axis("window_size", window_size, len(size))
+    if any(n % m for n, m in zip(size, window, strict=True)):
         raise ValueError(
-            f"a map of {height}x{width} tokens does not divide into windows of "
-            f"{window_height}x{window_width}: call pad_to_windows(x, window_size) first"
+            f"a map of {size_text(size)} tokens does not divide into windows of "
+            f"{size_text(window)}: call pad_to_windows(x, window_size) first"
         )
-    tiles = rearrange(
-        x, "b (rows wh) (cols ww) c -> b rows cols wh ww c", wh=window_height, ww=window_width
-    )
-    return rearrange(_in_order(tiles), "b rows cols wh ww c -> b (rows cols) (wh ww) c")
+    return rearrange(x, MAP_TO_WINDOWS[len(size)], **_lengths("w", window))
 
 
 def window_reverse(
-    windows: Shaped[Tensor, "b n t c"], window_size: Size, height: int, width: int
-) -> Shaped[Tensor, "b h w c"]:
-    """Glue windows into the ``height`` x ``width`` map that ``window_partition`` cut them from.
+    windows: Shaped[Tensor, "b n t c"], window_size: Size, size: Sequence[int]
+) -> Shaped[Tensor, "b *size c"]:
+    """Put windows back together: the map of ``size`` that ``window_partition`` cut them from.
 
     Raises ValueError if windows of this size and number do not tile such a map.
-    Source: ``window_reverse`` of the official code.
+    Source: the official ``window_reverse``.
     """
-    _require_dimensions("windows", windows, "b n t c")
-    window_height, window_width = size_pair("window_size", window_size)
-    height, width = size_pair("(height, width)", (height, width))
-    rows, cols = height // window_height, width // window_width
-    tiles = (rows * window_height, cols * window_width) == (height, width)
-    if not tiles or tuple(windows.shape[1:3]) != (rows * cols, window_height * window_width):
+    _check_tensor("windows", windows, (4,), "b n t c")
+    size = map_axes(size)
+    window = sizes_per_axis("window_size", window_size, len(size))
+    counts = tuple(n // m for n, m in zip(size, window, strict=True))
+    tiles = all(n == k * m for n, k, m in zip(size, counts, window, strict=True))
+    if not tiles or tuple(windows.shape[1:3]) != (math.prod(counts), math.prod(window)):
         raise ValueError(
             f"{windows.shape[1]} windows of {windows.shape[2]} tokens do not tile a map of "
-            f"{height}x{width} with window_size {(window_height, window_width)}: "
-            "pass the padded height and width of the map that was cut"
+            f"{size_text(size)} with window_size {window}: pass the padded "
+            "size of the map that was cut"
         )
-    tiles = rearrange(
-        windows,
-        "b (rows cols) (wh ww) c -> b rows wh cols ww c",
-        rows=rows,
-        wh=window_height,
-        ww=window_width,
-    )
-    return rearrange(_in_order(tiles), "b rows wh cols ww c -> b (rows wh) (cols ww) c")
+    map_side, window_side = MAP_TO_WINDOWS[len(size)].split(" -> ")
+    lengths = _lengths("n", counts) | _lengths("w", window)
+    return rearrange(windows, f"{window_side} -> {map_side}", **lengths)
 
 
-def pad_to_windows(x: Shaped[Tensor, "b h w c"], window_size: Size) -> Shaped[Tensor, "b hp wp c"]:
-    """Append zero tokens at the bottom and the right until the map divides into whole windows.
+def pad_to_windows(
+    x: Shaped[Tensor, "b *size c"], window_size: Size
+) -> Shaped[Tensor, "b *padded c"]:
+    """Append zero tokens at the end of each axis until the map divides into whole windows.
 
     A map that divides already is returned as it is, without a copy.
     Source: torchvision's ``shifted_window_attention``, which pads before it shifts.
     """
-    height, width = map_size(x)
-    padded_height, padded_width = padded_size(height, width, window_size)
-    if is_certain(padded_height == height) and is_certain(padded_width == width):
+    size = map_size(x)
+    missing = [p - n for p, n in zip(padded_size(size, window_size), size, strict=True)]
+    if all(statically_true(tokens == 0) for tokens in missing):
         return x
-    return F.pad(x, (0, 0, 0, padded_width - width, 0, padded_height - height))
+    # F.pad counts from the last dimension: first the channels, then the axes from last to first.
+    ends = [end for tokens in reversed(missing) for end in (0, tokens)]
+    return F.pad(x, (0, 0, *ends))
 
 
-def cyclic_shift(x: Shaped[Tensor, "b h w c"], shift_size: Size) -> Shaped[Tensor, "b h w c"]:
-    """Roll a feature map up and to the left; what leaves comes in at the opposite edge.
+def cyclic_shift(x: Shaped[Tensor, "b *size c"], shift_size: Size) -> Shaped[Tensor, "b *size c"]:
+    """Roll a feature map towards its start: the first tokens of each axis move to its far end.
 
-    The token at rolled row y' stood at row (y' + shift) mod height before, and the same for
-    columns.  A map shifted by 0 is returned as it is, without a copy.
+    With a shift of 2, 0 1 2 3 4 5 6 7 becomes 2 3 4 5 6 7 0 1: on each axis, the token at position
+    y' stood at y = (y' + shift) mod size.  ``window_partition`` now cuts the shifted windows of the
+    map.  A map shifted by 0 is returned as it is, without a copy.
     Raises ValueError unless 0 <= shift < map size on each axis.
     Source: Swin, section 3.2, figure 4.
     """
-    shift_rows, shift_columns = _shift_within(x, shift_size)
-    return _roll(x, -shift_rows, -shift_columns)
+    shift = _shift_within_map(x, shift_size)
+    return roll(x, [-tokens for tokens in shift], range(1, x.ndim - 1))
 
 
 def reverse_cyclic_shift(
-    x: Shaped[Tensor, "b h w c"], shift_size: Size
-) -> Shaped[Tensor, "b h w c"]:
-    """Undo ``cyclic_shift``: roll a feature map down and to the right by ``shift_size`` tokens."""
-    shift_rows, shift_columns = _shift_within(x, shift_size)
-    return _roll(x, shift_rows, shift_columns)
-
-
-def before_roll(positions: Int[Tensor, "n"], roll: int, size: int) -> Int[Tensor, "n"]:
-    """Return where tokens of an axis of ``size`` tokens stood before a roll by ``roll`` tokens.
-
-    That is (position - roll) mod size, for |roll| < size, without ``%``: ONNX has none for a size
-    that is a symbol.
-    """
-    before = positions - roll
-    before = torch.where(before >= size, before - size, before)
-    return torch.where(before < 0, before + size, before)
+    x: Shaped[Tensor, "b *size c"], shift_size: Size
+) -> Shaped[Tensor, "b *size c"]:
+    """Undo ``cyclic_shift``: roll a feature map back by ``shift_size`` tokens."""
+    return roll(x, _shift_within_map(x, shift_size), range(1, x.ndim - 1))
 
 
 # --- sizes ---
 
 
-def padded_size(height: int, width: int, window_size: Size) -> tuple[int, int]:
-    """Return the (height, width) of the smallest map of whole windows that holds the given one."""
-    height, width = size_pair("(height, width)", (height, width))
-    window_height, window_width = size_pair("window_size", window_size)
-    rows = (height + window_height - 1) // window_height
-    columns = (width + window_width - 1) // window_width
-    return rows * window_height, columns * window_width
+def padded_size(size: Size, window_size: Size) -> tuple[int, ...]:
+    """Return the size of the smallest map of whole windows that holds a map of ``size`` tokens."""
+    size = map_axes(size)
+    window = sizes_per_axis("window_size", window_size, len(size))
+    return tuple(Axis(n, m).padded_size for n, m in zip(size, window, strict=True))
 
 
-def used_shift(height: int, width: int, window_size: Size, shift_size: Size) -> tuple[int, int]:
-    """Return the (rows, columns) really shifted by: 0 on an axis that one window spans.
+def map_axes(size: Size) -> tuple[int, ...]:
+    """Return a map's size as a tuple of one to three whole numbers; an int is one axis.
 
-    There a roll would only part tokens that a single window can hold together.
-    Raises ValueError unless 0 <= shift < window on each axis.  Source: torchvision's
-    ``shifted_window_attention``.
+    Raises TypeError or ValueError for anything else; the message shows it.
     """
-    padded = padded_size(height, width, window_size)
-    window, shift = window_and_shift(window_size, shift_size)
-    # Padding leaves p - m = 0 where one window spans the axis, and more than the shift elsewhere.
-    return tuple(
-        torch.sym_min(s, p - m) if s else 0 for p, m, s in zip(padded, window, shift, strict=True)
-    )
+    axes = tuple(size) if isinstance(size, Sequence) else (size,)
+    if not 1 <= len(axes) <= 3:
+        raise ValueError(f"size must have one to three axes, got {size!r}")
+    for tokens in axes:
+        check_size("size", tokens)
+    return axes
 
 
-def size_pair(name: str, size: Size, minimum: int = 1) -> tuple[int, int]:
-    """Return ``size`` as a ``(height, width)`` pair of whole numbers, each at least ``minimum``.
+def per_axis(name: str, value: object, num_axes: int) -> tuple:
+    """Return ``value`` as one value per axis: a single value counts for every axis.
 
-    Raises TypeError for anything but whole numbers and ValueError for a number too small; both
-    messages begin with ``name``.
+    Raises ValueError for a sequence of the wrong length; ``name`` starts the message.
     """
-    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(pair) != 2:
-        raise ValueError(f"{name} must be one whole number or a (height, width) pair, got {size!r}")
-    for number in pair:
-        # A traced size (torch.compile, torch.export) is a SymInt; a bool is an int to Python, but
-        # never a size.
-        if isinstance(number, bool) or not isinstance(number, int | torch.SymInt):
-            raise TypeError(
-                f"{name} must be one whole number or a pair of them, got {size!r}: "
-                "convert it with int()"
-            )
-        if number < minimum:
-            raise ValueError(f"{name} must be at least {minimum} on each axis, got {size!r}")
-    return pair
-
-
-def window_and_shift(
-    window_size: Size, shift_size: Size
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return both as pairs.  Raises ValueError unless 0 <= shift < window on each axis."""
-    window = size_pair("window_size", window_size)
-    shift = size_pair("shift_size", shift_size, minimum=0)
-    if shift[0] >= window[0] or shift[1] >= window[1]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return (value,) * num_axes
+    if len(value) != num_axes:
         raise ValueError(
-            f"shift_size {shift} must be smaller than window_size {window} on each axis: "
-            "use 0 for W-MSA and window_size // 2 for SW-MSA"
+            f"{name} must be one value for all axes, or one for each of the map's {num_axes}, got "
+            f"{value!r}"
         )
-    return window, shift
+    return tuple(value)
 
 
-def is_symbol(size: int | torch.SymInt) -> bool:
-    """Return whether torch.compile or torch.export is tracing this size as a dynamic one."""
-    if torch.compiler.is_compiling():
-        from torch.fx.experimental.symbolic_shapes import has_static_value
+def sizes_per_axis(name: str, value: Size, num_axes: int, at_least: int = 1) -> tuple[int, ...]:
+    """Return a size as one number per axis, none too small; errors show ``name``."""
+    sizes = per_axis(name, value, num_axes)
+    for number in sizes:
+        check_size(name, number, at_least)
+    return sizes
 
-        return not has_static_value(size)
-    return False
+
+def map_size(x: Shaped[Tensor, "b *size c"]) -> tuple[int, ...]:
+    """Return the size of a feature map in tokens; TypeError or ValueError if ``x`` is not one."""
+    _check_tensor("x", x, (3, 4, 5), "b *size c")
+    return map_axes(tuple(x.shape[1:-1]))
 
 
-def is_certain(condition: bool | torch.SymBool) -> bool:
-    """Return whether a condition on sizes holds; for symbols, whether it holds whatever they are.
+def window_axes(window_size: Size, name: str = "window_size") -> tuple[int, ...]:
+    """Return the size of a window that has no map yet: an int makes it square, on two axes.
 
-    Asking this instead of ``if condition`` keeps one graph for all sizes, where ``if`` would bind
-    the graph to the sizes that answer as the traced one does.
+    Raises TypeError or ValueError, naming it, unless it has one to three axes.
     """
-    if torch.compiler.is_compiling():
-        from torch.fx.experimental.symbolic_shapes import statically_known_true
-
-        return statically_known_true(condition)
-    return condition
-
-
-def map_size(x: Shaped[Tensor, "b h w c"]) -> tuple[int, int]:
-    """Return the (height, width) of a feature map; TypeError or ValueError if it is not one."""
-    _require_dimensions("x", x, "b h w c")
-    return size_pair("the map's (height, width)", tuple(x.shape[1:3]))
+    axes = (window_size, window_size) if isinstance(window_size, int) else tuple(window_size)
+    if not 1 <= len(axes) <= 3:
+        raise ValueError(f"{name} must have one to three axes, got {window_size!r}")
+    for size in axes:
+        check_size(name, size)
+    return axes
 
 
-def _require_dimensions(name: str, x: Tensor, dimensions: str) -> None:
+def size_text(size: tuple[int, ...]) -> str:
+    """Return a size as it is written in messages: 8x12."""
+    return "x".join(map(str, size))
+
+
+def _shift_within_map(x: Tensor, shift_size: Size) -> tuple[int, ...]:
+    size = map_size(x)
+    shift = sizes_per_axis("shift_size", shift_size, len(size), at_least=0)
+    if any(tokens >= length for tokens, length in zip(shift, size, strict=True)):
+        raise ValueError(
+            f"shift_size {shift} must be smaller than the map of {size_text(size)} tokens: "
+            "a longer roll only wraps around again"
+        )
+    return shift
+
+
+def _check_tensor(name: str, x: Tensor, dimensions: Sequence[int], shape: str) -> None:
     if not isinstance(x, Tensor):
-        raise TypeError(
-            f"{name} must be a torch.Tensor of shape ({dimensions}), got {type(x).__name__}"
-        )
-    if x.ndim != 4:
+        raise TypeError(f"{name} must be a torch.Tensor of shape ({shape}), got {type(x).__name__}")
+    if x.ndim not in dimensions:
         raise ValueError(
-            f"{name} must have the 4 dimensions ({dimensions}), got {x.ndim} in shape "
-            f"{tuple(x.shape)}: a single item needs a batch axis, x[None]"
+            f"{name} must have the shape ({shape}), got {tuple(x.shape)}: "
+            "a single item needs a batch axis, x[None]"
         )
 
 
-def _in_order(tiles: Tensor) -> Tensor:
-    """Return a copy that lies in memory in the order of its axes, so that they can be joined.
-
-    Joining would copy by itself, save for a single column of windows; asking for the copy keeps a
-    traced graph from depending on that.
-    """
-    return tiles.clone(memory_format=torch.contiguous_format)
-
-
-def _roll(x: Tensor, rows: int, columns: int) -> Tensor:
-    if is_certain(rows == 0) and is_certain(columns == 0):
-        return x
-    if is_symbol(x.shape[1]) or is_symbol(x.shape[2]):
-        # ONNX knows no roll by a symbol, and compilers take several times as long over one.
-        for axis, roll in ((1, rows), (2, columns)):
-            positions = torch.arange(x.shape[axis], device=x.device)
-            x = x.index_select(axis, before_roll(positions, roll, x.shape[axis]))
-        return x
-    return torch.roll(x, shifts=(rows, columns), dims=(1, 2))
-
-
-def _shift_within(x: Tensor, shift_size: Size) -> tuple[int, int]:
-    height, width = map_size(x)
-    shift_rows, shift_columns = size_pair("shift_size", shift_size, minimum=0)
-    if shift_rows >= height or shift_columns >= width:
-        raise ValueError(
-            f"shift_size {(shift_rows, shift_columns)} must be smaller than the map of "
-            f"{height}x{width} tokens: a longer roll only goes round again"
-        )
-    return shift_rows, shift_columns
+def _lengths(kind: str, numbers: tuple[int, ...]) -> dict[str, int]:
+    """Name the lengths of the axes of windows as the patterns do: wh and ww, or nh and nw."""
+    return {kind + axis: tokens for axis, tokens in zip(AXES[len(numbers)], numbers, strict=True)}

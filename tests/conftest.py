@@ -6,6 +6,10 @@ own and see the package as a reader does.
 
 import os
 
+# There are as many test processes as cores, and the tests' work is short: threads that wait for
+# each other would take ten times as long.  PyTorch reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import jaxtyping
 import pytest
 import torch

@@ -15,13 +15,13 @@ from swin_tutorial.windows import window_partition
 
 def rectangles(*geometry):
     return [
-        (rows.start, rows.stop, columns.start, columns.stop)
+        (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
         for rows, columns in true_windows(*geometry)
     ]
 
 
 def test_true_windows_of_a_map_that_divides():
-    assert rectangles(4, 4, (2, 2), (1, 0)) == [
+    assert rectangles((4, 4), (2, 2), (1, 0)) == [
         (0, 1, 0, 2),
         (0, 1, 2, 4),
         (1, 3, 0, 2),
@@ -32,24 +32,43 @@ def test_true_windows_of_a_map_that_divides():
 
 
 def test_true_windows_end_with_the_real_tokens_unless_padding_is_attended():
-    assert rectangles(3, 2, (2, 2), (1, 1)) == [(0, 1, 0, 2), (1, 3, 0, 2)]
-    assert rectangles(3, 2, (2, 2), (1, 1), "attend") == [(0, 1, 0, 2), (1, 3, 0, 2), (3, 4, 0, 2)]
+    assert rectangles((3, 2), (2, 2), (1, 1)) == [(0, 1, 0, 2), (1, 3, 0, 2)]
+    assert rectangles((3, 2), (2, 2), (1, 1), "attend") == [
+        (0, 1, 0, 2),
+        (1, 3, 0, 2),
+        (3, 4, 0, 2),
+    ]
 
 
 def test_true_windows_tile_the_map():
     for height, width in [(5, 9), (8, 8), (1, 3)]:
         covered = torch.zeros(height, width)
-        for rows, columns in true_windows(height, width, (3, 4), (2, 1)):
-            covered[rows, columns] += 1
+        for rows, columns in true_windows((height, width), (3, 4), (2, 1)):
+            covered[torch.tensor(rows)[:, None], columns] += 1
         assert (covered == 1).all()
+
+
+def test_true_windows_of_a_ring_go_round():
+    assert true_windows((6,), (3,), (2,), periodic=True) == [([2, 3, 4],), ([5, 0, 1],)]
+    assert true_windows((3,), (3,), (2,), periodic=True) == [([0, 1, 2],)]
+    ring_of_columns = true_windows((1, 4), (1, 2), (0, 1), periodic=(False, True))
+    assert ring_of_columns == [([0], [1, 2]), ([0], [3, 0])]
 
 
 def test_brute_force_mask_of_two_windows_written_out():
     """1 x 4 tokens, window 1 x 2, shift 1: rolled to 1 2 | 3 0, and 3 and 0 are strangers."""
-    assert brute_force_mask(1, 4, (1, 2), (0, 1)).tolist() == [
+    assert brute_force_mask((1, 4), (1, 2), (0, 1)).tolist() == [
         [[True, True], [True, True]],
         [[True, False], [False, True]],
     ]
+
+
+def test_brute_force_mask_of_a_ring_and_of_padding():
+    ring = brute_force_mask((1, 4), (1, 2), (0, 1), periodic=(False, True))
+    assert ring.all()
+    padded = brute_force_mask((3,), (2,), (0,))
+    assert padded.tolist() == [[[True, True], [True, True]], [[True, False], [False, True]]]
+    assert brute_force_mask((3,), (2,), (0,), padding="attend").all()
 
 
 def test_nine_regions_give_the_same_mask():
@@ -58,17 +77,17 @@ def test_nine_regions_give_the_same_mask():
         (21, 14, (7, 7), (3, 3)),
         (9, 8, (3, 4), (1, 3)),
     ]:
-        ids = nine_region_ids(height, width, window, shift)
+        ids = nine_region_ids((height, width), window, shift)
         assert ids.unique().numel() == 9
         by_window = window_partition(ids[None, :, :, None], window)[0, :, :, 0]
         mask = by_window[:, :, None] == by_window[:, None, :]
-        assert torch.equal(mask, shifted_window_mask(height, width, window, shift))
+        assert torch.equal(mask, shifted_window_mask((height, width), window, shift))
 
 
 def test_a_single_window_attends_as_plain_attention_does():
     """The reference for attention, held to PyTorch's own on a map of one window without a bias."""
     torch.manual_seed(0)
-    attention = WindowAttention(8, (3, 2), heads=2).double()
+    attention = WindowAttention(8, (3, 2), num_heads=2).double()
     torch.nn.init.zeros_(attention.relative_position_bias_table)
     x = torch.randn(2, 3, 2, 8, dtype=torch.float64)
     plain = torch.nn.MultiheadAttention(8, 2, batch_first=True).double()

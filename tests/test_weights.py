@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from swin_tutorial.checkpoints import LAYOUTS, load_weights, resized_bias_table, save_weights
 from swin_tutorial.model import SwinConfig, SwinTransformer
+from swin_tutorial.weight_layouts import LAYOUTS
+from swin_tutorial.weights import load_weights, resize_bias_table, save_weights
 
 VERSIONS = (1, 2)
 HEADS = {
@@ -26,9 +27,9 @@ def model(version=1, seed=0, **fields):
     """A small model in which all weights are random, three stages of different depth."""
     config = {
         "version": version,
-        "channels": 8,
+        "embed_dim": 8,
         "depths": (2, 3, 1),
-        "heads": (1, 2, 4),
+        "num_heads": (1, 2, 4),
         "window_size": 4,
         "num_classes": 5,
     }
@@ -166,7 +167,7 @@ def test_names_that_transformers_5_has_in_memory(tmp_path):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_backbone_without_a_head_or_prefix_is_recognised(layout, tmp_path):
+def test_a_backbone_without_a_head_or_prefix_is_recognized(layout, tmp_path):
     source, target = model(), model(seed=1)
     head = bits(target)["head.weight"]
     state = state_in(layout, source, tmp_path)
@@ -185,12 +186,12 @@ def test_derived_buffers_are_dropped_and_reported(tmp_path):
     state["layers.0.blocks.1.attn.relative_position_index"] = torch.zeros(16, 16).long()
     state["layers.0.blocks.1.attn.relative_coords_table"] = torch.zeros(1, 7, 7, 2)
     torch.save(state, tmp_path / "weights.pth")
-    target = model(2)
-    index = target.layers[0].blocks[1].attn.relative_position_index.clone()
+    target = model(2, seed=1)
     report = load_weights(target, tmp_path / "weights.pth")
     assert len(report.recomputed) == 3
     assert "attn_mask" in str(report)
-    assert torch.equal(target.layers[0].blocks[1].attn.relative_position_index, index)
+    image = torch.randn(1, 3, 40, 24)
+    assert torch.equal(target(image), model(2)(image))
 
 
 def test_a_key_bias_is_dropped_and_said_unless_it_is_zero(tmp_path):
@@ -215,13 +216,13 @@ def table_of(values):
 
 def test_a_table_of_the_same_window_is_left_alone():
     table = torch.randn(49, 3)
-    assert torch.equal(resized_bias_table(table, 4), table)
+    assert torch.equal(resize_bias_table(table, 4), table)
 
 
 @pytest.mark.parametrize("window_size", [2, 7, 12])
 def test_a_constant_table_stays_constant_for_each_head(window_size):
     table = torch.tensor([0.5, -2.0, 3.0]).expand(49, 3)
-    resized = resized_bias_table(table, window_size)
+    resized = resize_bias_table(table, window_size)
     assert resized.shape == ((2 * window_size - 1) ** 2, 3)
     torch.testing.assert_close(resized, table[:1].expand_as(resized))
 
@@ -229,7 +230,7 @@ def test_a_constant_table_stays_constant_for_each_head(window_size):
 def test_a_resized_table_keeps_rows_columns_and_heads_apart():
     down = torch.linspace(-1, 1, 7)[:, None].expand(7, 7)
     across = torch.linspace(-5, 5, 7)[None, :].expand(7, 7)
-    resized = resized_bias_table(table_of(torch.stack([down, across])), 7)
+    resized = resize_bias_table(table_of(torch.stack([down, across])), 7)
     down, across = resized.T.reshape(2, 13, 13)
     assert (down.diff(dim=0) > 0).all()
     torch.testing.assert_close(down.diff(dim=1), torch.zeros(13, 12), rtol=0, atol=1e-6)
@@ -240,29 +241,75 @@ def test_a_resized_table_keeps_rows_columns_and_heads_apart():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_v1_tables_are_resized_to_the_window_of_each_stage(layout, tmp_path):
-    source, target = model(), model(seed=1, window_size=(6, 6, 4))
+    source, target = model(), model(seed=1, window_sizes=(6, 6, 4))
     save_weights(source, tmp_path / "weights.pth", layout)
     report = load_weights(target, tmp_path / "weights.pth")
     assert len(report.resized) == 5
     assert "resized to this model's window" in str(report)
     name = "layers.1.blocks.2.attn.relative_position_bias_table"
     ours, theirs = target.state_dict(), source.state_dict()
-    assert torch.equal(ours[name], resized_bias_table(theirs[name], 6))
+    assert torch.equal(ours[name], resize_bias_table(theirs[name], 6))
     assert [
         n for n in ours if n not in report.resized and not torch.equal(ours[n], theirs[n])
     ] == []
 
 
+def test_a_table_is_resized_to_a_window_that_is_not_square(tmp_path):
+    down = torch.linspace(-1, 1, 7)[:, None].expand(7, 7)
+    across = torch.linspace(-5, 5, 7)[None, :].expand(7, 7)
+    resized = resize_bias_table(table_of(torch.stack([down, across])), (8, 2))
+    down, across = resized.T.reshape(2, 15, 3)
+    assert (down.diff(dim=0) > 0).all()
+    torch.testing.assert_close(down.diff(dim=1), torch.zeros(15, 2), rtol=0, atol=1e-6)
+    assert (across.diff(dim=1) > 0).all()
+    source, target = model(), model(seed=1, window_size=(8, 2))
+    save_weights(source, tmp_path / "weights.pth")
+    assert len(load_weights(target, tmp_path / "weights.pth").resized) == 6
+    name = "layers.0.blocks.1.attn.relative_position_bias_table"
+    expected = resize_bias_table(source.state_dict()[name], (8, 2))
+    assert torch.equal(target.state_dict()[name], expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "window_size"), [(48, 4), (36, 4), (0, 4), (49, (4,)), (49, (4, 4, 4))]
+)
+def test_only_a_square_windows_table_is_resized_and_only_to_two_axes(rows, window_size):
+    message = re.escape(f"table of {rows} rows cannot be resized to window_size {window_size}")
+    with pytest.raises(ValueError, match=message):
+        resize_bias_table(torch.zeros(rows, 2), window_size)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_windows_that_are_not_square_make_the_round_trip(layout, version, tmp_path):
+    source, target = (model(version, seed, window_size=(4, 2)) for seed in (0, 1))
+    save_weights(source, tmp_path / "weights.safetensors", layout)
+    report = load_weights(target, tmp_path / "weights.safetensors")
+    assert report.resized == report.notes == ()
+    assert_same_bits(bits(target), bits(source))
+    if version == 1:
+        save_weights(source, tmp_path / "weights.pth", layout)
+        refused(tmp_path / "weights.pth", r"\(21, 1\) in the file, as .* is \(49, 1\) in the model")
+
+
+def test_v2_says_which_window_it_was_trained_with_on_each_axis(tmp_path):
+    save_weights(model(2, window_size=(4, 2)), tmp_path / "weights.pth", "torchvision")
+    report = load_weights(model(2, window_size=(4, 8)), tmp_path / "weights.pth")
+    trained = "((4, 2), (4, 2), (4, 2))"
+    assert f"windows of {trained} and" in report.notes[0]
+    assert "scaled for ((4, 8), (4, 8), (4, 8)): " in report.notes[0]
+
+
 def test_v2_needs_no_resizing_and_says_which_window_it_was_trained_with(tmp_path):
-    source = model(2, window_size=(4, 4, 3))
+    source = model(2, window_sizes=(4, 4, 3))
     file = tmp_path / "weights.pth"
     save_weights(source, file, "torchvision")  # the layout whose files hold the coordinates
     target = model(2, seed=1, window_size=8)
     report = load_weights(target, file)
     assert report.resized == ()
-    assert "pretrained_window_size=(4, 4, 3)" in report.notes[0]
+    assert "pretrained_window_sizes=(4, 4, 3)" in report.notes[0]
     assert_same_bits(bits(target), bits(source))
-    told = model(2, seed=1, window_size=8, pretrained_window_size=(4, 4, 3))
+    told = model(2, seed=1, window_size=8, pretrained_window_sizes=(4, 4, 3))
     assert load_weights(told, file).notes == ()
     # A larger window knows the bias of the smaller one at the offsets that both have.
     small = source.layers[0].blocks[0].attn.relative_position_bias()
@@ -377,13 +424,13 @@ def test_foreign_contents_are_refused(content, match, tmp_path):
     [
         {"depths": (2, 4, 1)},
         {"depths": (2, 2, 1)},
-        {"channels": 16},
-        {"heads": (2, 2, 4)},
+        {"embed_dim": 16},
+        {"num_heads": (2, 2, 4)},
         {"version": 2},
         {"patch_size": 2},
-        {"in_channels": 1},
+        {"in_chans": 1},
         {"mlp_ratio": 2.0},
-        {"depths": (2, 3), "heads": (1, 2)},
+        {"depths": (2, 3), "num_heads": (1, 2)},
     ],
     ids=str,
 )
