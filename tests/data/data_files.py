@@ -11,29 +11,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 
 
-def idx(array):
-    """Return an array of bytes as a gzipped idx file."""
+def random_bytes(count, *shape):
+    """Return an array of ``count`` random arrays of bytes, the same at every call."""
+    return np.random.default_rng(count).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def idx_file(array):
+    """Return an array of bytes as the content of a gzipped idx file."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     return gzip.compress(header + array.tobytes(), 1, mtime=0)
 
 
-def numbered(count, *shape):
-    """Return that many arrays of bytes; no two of them, and no two axes, are alike."""
-    return np.random.default_rng(count).integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def fashion_files(train=7, test=5, prefix=""):
-    """Return a set's four files by name; labels run through all classes in turn."""
+def fashion_files(train=7, test=5):
+    """Return the four files of Fashion-MNIST, by name; labels run through all classes in turn."""
     files = {}
-    for split, count in (("train", train), ("t10k", test)):
-        files[f"{prefix}{split}-images-idx3-ubyte.gz"] = idx(numbered(count, 4, 6))
-        labels = np.arange(count, dtype=np.uint8) % 10
-        files[f"{prefix}{split}-labels-idx1-ubyte.gz"] = idx(labels)
+    for stem, count in (("train", train), ("t10k", test)):
+        files[f"{stem}-images-idx3-ubyte.gz"] = idx_file(random_bytes(count, 4, 6))
+        files[f"{stem}-labels-idx1-ubyte.gz"] = idx_file(np.arange(count, dtype=np.uint8) % 10)
     return files
 
 
-def archive(members):
-    """Return a gzipped tar archive with these members, given by name."""
+def tar_file(members):
+    """Return the content of a gzipped tar archive with these members, given by name."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as tar:
         for name, content in members.items():
@@ -58,14 +57,19 @@ def write(folder, files):
     return folder
 
 
+def files_in(folder):
+    """Return all files in a folder and below."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @contextmanager
-def served(files, sent=None, stalls=False):
+def served(files, sent_bytes=None, stalls=False):
     """Serve files, by name, on this machine; yield the address of their folder.
 
-    sent: how many bytes of each are sent, of the number that is announced.  stalls: whether the
+    sent_bytes: how much of each file is sent, whatever length is announced.  stalls: whether the
     connection then stays open, with nothing more coming.
     """
-    over = threading.Event()
+    finished = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -76,10 +80,10 @@ def served(files, sent=None, stalls=False):
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[:sent])
+            self.wfile.write(content[:sent_bytes])
             self.wfile.flush()
             if stalls:
-                over.wait(60)
+                finished.wait(60)
 
         def log_message(self, *_):
             pass
@@ -90,7 +94,7 @@ def served(files, sent=None, stalls=False):
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        over.set()
+        finished.set()
         server.shutdown()
         thread.join()
         server.server_close()

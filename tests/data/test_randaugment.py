@@ -1,27 +1,27 @@
-"""Each operation does what is said of it here, at both ends; what is drawn is what should be."""
+"""Each operation matches its description here, and draws have the distribution they should."""
 
 import random
 from collections import Counter
 
 import numpy as np
 import pytest
-from datasets import numbered
+from data_files import random_bytes
 from PIL import Image
 
-from swin_tutorial.augmentation import generator
-from swin_tutorial.randaugment import OPERATIONS, draw_operations, randaugmented
+from swin_tutorial.data.augmentation import generator
+from swin_tutorial.data.randaugment import OPERATIONS, apply_operations, draw_operations
 
 HEIGHT, WIDTH = 40, 60
 FILL = (250, 3, 120)
 
 
 def noise():
-    """Return a picture in which no two places are alike."""
-    return numbered(1, HEIGHT, WIDTH, 3)[0]
+    """Return random pixels: no two places are alike."""
+    return random_bytes(1, HEIGHT, WIDTH, 3)[0]
 
 
 def slopes():
-    """Return a picture whose red tells the column, 4 x + 5, and whose green the row, 6 y + 7."""
+    """Return pixels whose red tells the column, 4 x + 5, and whose green the row, 6 y + 7."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     return np.stack([4 * x + 5, 6 * y + 7, 0 * x + 90], 2).astype(np.uint8)
 
@@ -29,20 +29,20 @@ def slopes():
 def after(name, strength, pixels):
     """Return the pixels after an operation, as whole numbers that can be negative."""
     image = Image.fromarray(pixels)
-    out = np.asarray(randaugmented(image, ((name, strength),), FILL)).astype(int)
-    assert np.array_equal(np.asarray(image), pixels)  # the picture that went in stays as it is
+    out = np.asarray(apply_operations(image, ((name, strength),), FILL)).astype(int)
+    assert np.array_equal(np.asarray(image), pixels)  # the input stays as it is
     assert out.shape == pixels.shape
     return out
 
 
-def near(out, wanted, tolerance=1):
-    return np.abs(out - np.clip(wanted, 0, 255)).max() <= tolerance
+def near(out, expected, tolerance=1):
+    return np.abs(out - np.clip(expected, 0, 255)).max() <= tolerance
 
 
-# --- each operation, in words of its own ---
+# --- each operation, computed another way ---
 
 
-def test_what_is_weakest_changes_nothing_and_what_is_strongest_does():
+def test_the_weakest_strength_changes_nothing_and_the_strongest_does():
     pixels = noise()
     unchanged = {name for name in OPERATIONS if np.array_equal(after(name, 0.0, pixels), pixels)}
     # Autocontrast finds black and white in the noise already.
@@ -57,9 +57,9 @@ def test_autocontrast_stretches_each_channel_to_black_and_white():
     out = after("autocontrast", 0.9, pixels)
     for channel in (0, 1):
         low, high = int(pixels[..., channel].min()), int(pixels[..., channel].max())
-        wanted = (pixels[..., channel].astype(int) - low) * 255 / (high - low)
-        assert near(out[..., channel], wanted)
-    assert (out[..., 2] == 45).all()  # one value alone cannot be stretched
+        expected = (pixels[..., channel].astype(int) - low) * 255 / (high - low)
+        assert near(out[..., channel], expected)
+    assert (out[..., 2] == 45).all()  # a constant channel cannot be stretched
 
 
 def test_equalize_makes_all_values_equally_frequent():
@@ -69,7 +69,7 @@ def test_equalize_makes_all_values_equally_frequent():
     out = after("equalize", 0.9, pixels)
     assert near(out[..., 0], values * 255 / 63, 2)
     assert near(out[..., 1], 255 - values * 255 / 63, 2)
-    assert (out[..., 2] == 45).all()  # one value alone cannot be spread
+    assert (out[..., 2] == 45).all()  # a constant channel cannot be spread
 
 
 def test_invert_exchanges_light_and_dark():
@@ -86,19 +86,19 @@ def test_posterize_leaves_fewer_values_the_stronger_it_is(strength, step):
 @pytest.mark.parametrize(("strength", "first"), [(0.0, 256), (0.5, 128), (-0.9, 26), (1.0, 0)])
 def test_solarize_inverts_what_is_light(strength, first):
     pixels = noise()
-    wanted = np.where(pixels >= first, 255 - pixels, pixels)
-    assert np.array_equal(after("solarize", strength, pixels), wanted)
+    expected = np.where(pixels >= first, 255 - pixels, pixels)
+    assert np.array_equal(after("solarize", strength, pixels), expected)
 
 
 @pytest.mark.parametrize(("strength", "added"), [(0.0, 0), (0.5, 55), (-0.9, 99), (1.0, 110)])
 def test_solarize_add_lightens_what_is_dark(strength, added):
     pixels = noise().astype(int)
-    wanted = np.where(pixels < 128, pixels + added, pixels)
-    assert np.array_equal(after("solarize_add", strength, noise()), wanted)
+    expected = np.where(pixels < 128, pixels + added, pixels)
+    assert np.array_equal(after("solarize_add", strength, noise()), expected)
 
 
 def plain(name, pixels):
-    """Return what colour, contrast, brightness or sharpness takes everything from."""
+    """Return the image that strength -1/0.9 of an enhancing operation would give."""
     grey = np.rint(pixels @ (0.299, 0.587, 0.114))
     if name == "color":
         return np.stack([grey] * 3, 2)
@@ -119,11 +119,11 @@ def plain(name, pixels):
 
 @pytest.mark.parametrize("strength", [-1.0, -0.5, 0.5, 1.0])
 @pytest.mark.parametrize("name", ["color", "contrast", "brightness", "sharpness"])
-def test_enhancing_goes_towards_a_plain_picture_or_away_from_it(name, strength):
+def test_enhancing_goes_towards_a_plain_image_or_away_from_it(name, strength):
     pixels = noise().astype(int)
     flat = plain(name, pixels)
-    wanted = flat + (1 + 0.9 * strength) * (pixels - flat)
-    assert near(after(name, strength, noise()), wanted, 2)
+    expected = flat + (1 + 0.9 * strength) * (pixels - flat)
+    assert near(after(name, strength, noise()), expected, 2)
 
 
 @pytest.mark.parametrize(
@@ -137,21 +137,21 @@ def test_enhancing_goes_towards_a_plain_picture_or_away_from_it(name, strength):
 )
 def test_translate_moves_by_whole_pixels_and_fills(name, strength, columns, rows):
     out, pixels = after(name, strength, noise()), noise()
-    wanted = np.broadcast_to(np.array(FILL), pixels.shape).copy()
+    expected = np.broadcast_to(np.array(FILL), pixels.shape).copy()
     for y in range(HEIGHT):
         for x in range(WIDTH):
             if 0 <= y - rows < HEIGHT and 0 <= x - columns < WIDTH:
-                wanted[y, x] = pixels[y - rows, x - columns]
-    assert np.array_equal(out, wanted)
+                expected[y, x] = pixels[y - rows, x - columns]
+    assert np.array_equal(out, expected)
 
 
 def source_of(name, strength, x, y):
-    """Return where a moved picture shows (x, y) from, in pixels from its upper left corner."""
+    """Return where a moved image shows (x, y) from, in pixels from its upper left corner."""
     if name == "shear_x":
         return x + 0.3 * strength * y, y
     if name == "shear_y":
         return x, y + 0.3 * strength * x
-    # Turned to the left: what is to the right of the centre comes from below it.
+    # Turned to the left: what is to the right of the center comes from below it.
     angle = np.radians(30 * strength)
     x, y = x - WIDTH / 2, y - HEIGHT / 2
     x, y = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
@@ -160,7 +160,7 @@ def source_of(name, strength, x, y):
 
 @pytest.mark.parametrize("strength", [-1.0, 0.4, 1.0])
 @pytest.mark.parametrize("name", ["rotate", "shear_x", "shear_y"])
-def test_a_moved_picture_shows_each_pixel_from_its_source(name, strength):
+def test_a_moved_image_shows_each_pixel_from_its_source(name, strength):
     out = after(name, strength, slopes())
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     from_x, from_y = source_of(name, strength, x, y)
@@ -190,9 +190,9 @@ def test_operations_follow_one_another():
     """Inverting before brightening the dark is not the same as after."""
     image = Image.fromarray(noise())
     pixels = noise().astype(int)
-    out = np.asarray(randaugmented(image, (("invert", 0.5), ("solarize_add", 0.5)), FILL))
+    out = np.asarray(apply_operations(image, (("invert", 0.5), ("solarize_add", 0.5)), FILL))
     assert np.array_equal(out, np.where(pixels > 127, 255 - pixels + 55, 255 - pixels))
-    assert randaugmented(image, (), FILL) is image
+    assert apply_operations(image, (), FILL) is image
 
 
 @pytest.mark.parametrize("magnitude", [0.0, 3.7, 9.0, 9.9])
@@ -206,50 +206,53 @@ def test_operations_are_those_of_the_official_recipe(magnitude, monkeypatch):
     theirs = pytest.importorskip("timm.data.auto_augment")
     options = {"img_mean": FILL, "interpolation": Image.Resampling.BICUBIC}
     recipe = theirs.rand_augment_transform("rand-m9-mstd0.5-inc1", dict(options))
-    assert {one.name: one.prob for one in recipe.ops} == {one.name: 0.5 for one in recipe.ops}
+    assert {op.name: op.prob for op in recipe.ops} == {op.name: 0.5 for op in recipe.ops}
     assert recipe.num_layers == 2
     assert recipe.ops[0].magnitude_std == 0.5
-    for ours, name in zip(OPERATIONS, [one.name for one in recipe.ops], strict=True):
+    for ours, name in zip(OPERATIONS, [op.name for op in recipe.ops], strict=True):
         assert name.lower().startswith(ours.replace("_", ""))
         operation = theirs.AugmentOp(name, 1.0, magnitude, options)
         for sign, coin in ((1.0, 0.1), (-1.0, 0.9)):
             monkeypatch.setattr(random, "random", lambda coin=coin: coin)
-            wanted = np.asarray(operation(Image.fromarray(slopes() // 2 + noise() // 3)))
+            expected = np.asarray(operation(Image.fromarray(slopes() // 2 + noise() // 3)))
             out = after(ours, sign * magnitude / 10, slopes() // 2 + noise() // 3)
-            assert np.array_equal(out, wanted), (ours, sign)
+            assert np.array_equal(out, expected), (ours, sign)
 
 
 # --- what is drawn ---
 
 
-def drawn(magnitude, batch=20_000, seed=0):
+def draw_for_test(magnitude, batch=20_000, seed=0):
     return draw_operations(batch, magnitude, generator("test", seed))
 
 
 def test_each_of_two_operations_happens_with_a_probability_of_a_half():
-    counts = Counter(map(len, drawn(9.0)))
+    counts = Counter(map(len, draw_for_test(9.0)))
     assert set(counts) == {0, 1, 2}
     for count, share in ((0, 0.25), (1, 0.5), (2, 0.25)):
         assert abs(counts[count] / 20_000 - share) < 0.012
 
 
-def test_operations_are_drawn_equally_often_and_apart():
-    both = [one for one in drawn(9.0, 60_000) if len(one) == 2]
+def test_operations_are_drawn_equally_often_and_independently():
+    pairs = [operations for operations in draw_for_test(9.0, 60_000) if len(operations) == 2]
     for place in (0, 1):
-        counts = Counter(one[place][0] for one in both)
+        counts = Counter(pair[place][0] for pair in pairs)
         assert set(counts) == set(OPERATIONS)
-        assert all(abs(count / (len(both) / 15) - 1) < 0.15 for count in counts.values())
-    assert abs(np.mean([one[0][0] == one[1][0] for one in both]) - 1 / 15) < 0.01
-    for name in OPERATIONS:  # each to either side
-        assert abs(np.mean([np.sign(one[0][1]) for one in both if one[0][0] == name])) < 0.12
-    signs = np.sign([[strength for _, strength in one] for one in both])
+        assert all(abs(count / (len(pairs) / 15) - 1) < 0.15 for count in counts.values())
+    assert abs(np.mean([first[0] == second[0] for first, second in pairs]) - 1 / 15) < 0.01
+    for name in OPERATIONS:  # each in both directions
+        strengths = [first[1] for first, _ in pairs if first[0] == name]
+        assert abs(np.sign(strengths).mean()) < 0.12
+    signs = np.sign([[strength for _, strength in pair] for pair in pairs])
     assert (np.abs(signs.mean(0)) < 0.03).all()
     assert abs((signs[:, 0] * signs[:, 1]).mean()) < 0.03
 
 
 @pytest.mark.parametrize("magnitude", [0.2, 5.0, 9.0, 10.0])
-def test_strengths_are_spread_about_the_magnitude_and_kept_in_range(magnitude):
-    strengths = np.abs([strength for one in drawn(magnitude) for _, strength in one])
+def test_strengths_are_spread_around_the_magnitude_and_stay_in_range(magnitude):
+    strengths = np.abs(
+        [strength for operations in draw_for_test(magnitude) for _, strength in operations]
+    )
     normal = np.clip(np.random.default_rng(1).normal(magnitude, 0.5, 100_000), 0, 10) / 10
     assert strengths.min() >= 0
     assert strengths.max() <= 1
@@ -259,11 +262,24 @@ def test_strengths_are_spread_about_the_magnitude_and_kept_in_range(magnitude):
     assert abs((strengths == 0).mean() - (normal == 0).mean()) < 0.015
 
 
+def test_the_recipe_can_be_repeated():
+    """These were drawn by the first version of the code: they must not change."""
+    operations = draw_operations(3, 9.0, generator("randaugment", 5, 1, 2))
+    assert [[name for name, _ in drawn] for drawn in operations] == [
+        [],
+        ["solarize_add"],
+        ["invert"],
+    ]
+    assert operations[1][0][1] == pytest.approx(0.9989, abs=1e-4)
+    assert operations[2][0][1] == pytest.approx(0.914, abs=1e-4)
+
+
 def test_the_magnitude_decides_how_strong_and_not_which():
     names = [
-        [[name for name, _ in one] for one in drawn(magnitude, 50)] for magnitude in (2.0, 9.0)
+        [[name for name, _ in operations] for operations in draw_for_test(magnitude, 50)]
+        for magnitude in (2.0, 9.0)
     ]
     assert names[0] == names[1]
-    assert drawn(9.0, 50) == drawn(9.0, 50)
-    assert drawn(9.0, 50) != drawn(9.0, 50, seed=1)
-    assert drawn(0.0, 50) == [()] * 50
+    assert draw_for_test(9.0, 50) == draw_for_test(9.0, 50)
+    assert draw_for_test(9.0, 50) != draw_for_test(9.0, 50, seed=1)
+    assert draw_for_test(0.0, 50) == [()] * 50
