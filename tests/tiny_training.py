@@ -7,27 +7,28 @@ import sys
 import pytest
 import torch
 
-from swin_tutorial import runs, training
-from swin_tutorial.augmentation import Augmentation
-from swin_tutorial.data import LabelledImages
+from swin_tutorial.data.augmentation import Augmentation
+from swin_tutorial.data.labelled import LabelledImages
 from swin_tutorial.model import SwinConfig
-from swin_tutorial.recipes import TrainingConfig
+from swin_tutorial.training import loop, run_folder
+from swin_tutorial.training.config import TrainingConfig
+from swin_tutorial.training.errors import Stopped, TrainingError
 
 CONFIG = TrainingConfig(
     SwinConfig(
-        channels=8,
+        embed_dim=8,
         depths=(2, 1),
-        heads=(2, 4),
+        num_heads=(2, 4),
         window_size=2,
         patch_size=2,
-        dropout=0.1,
-        stochastic_depth=0.2,
+        drop_rate=0.1,
+        drop_path_rate=0.2,
     ),
-    Augmentation(crop_padding=1, flip=0.5, mixup=0.5),
+    Augmentation(crop_padding=1, flip_prob=0.5, mixup=0.5),
     epochs=3,
     batch_size=8,
-    accumulation=2,
-    learning_rate=3e-3,
+    grad_accum_steps=2,
+    lr=3e-3,
     ema_decay=0.9,
     seed=5,
     save_every=2,
@@ -49,12 +50,12 @@ def images(count=36, seed=0):
 def run(folder, config=CONFIG, **options):
     """Train on 36 images, and test on 21 others."""
     both = (images(), images(21, seed=1))
-    return training.train(config, folder, device="cpu", images=both, progress=False, **options)
+    return loop.train(config, folder, device="cpu", images=both, progress=False, **options)
 
 
 def run_and_die(folder, where, count):
     """Train, and be killed by SIGKILL when a function is called for the ``count``-th time."""
-    owner, name = {"step": (training.Run, "take_step"), "rename": (os, "replace")}[where]
+    owner, name = {"step": (loop, "take_step"), "rename": (os, "replace")}[where]
     original, calls = getattr(owner, name), []
 
     def deadly(*arguments, **options):
@@ -68,11 +69,11 @@ def run_and_die(folder, where, count):
 
 
 def run_on_a_full_disk(folder, limit):
-    """Train where no file can grow beyond ``limit`` bytes; exit with 7 if that is told well."""
+    """Train where no file can grow beyond ``limit`` bytes; exit with 7 if the error says so."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    with pytest.raises(runs.TrainingError, match=r"cannot write .* last good checkpoint is kept"):
+    with pytest.raises(TrainingError, match=r"cannot write .* last good checkpoint is kept"):
         run(folder, resume=True)
     os._exit(7)
 
@@ -90,30 +91,30 @@ def run_as_one_of_many(folder, rank, world_size, port, config, end=None, restart
     if end and rank == world_size - 1:
         _send_in_fifth_step(signal.Signals[end])
     written = []
-    original = runs.write_file
+    original = run_folder.write_file
 
     def watched(path, *arguments, **options):
         written.append(path)
         return original(path, *arguments, **options)
 
-    runs.write_file = watched
+    run_folder.write_file = watched
     try:
         run(folder, config)
-    except runs.Stopped:
+    except Stopped:
         os._exit(9)
     finally:
         assert bool(written) == (rank == 0)
 
 
 def _send_in_fifth_step(number):
-    original = training.Run.take_step
+    original = loop.take_step
 
-    def interrupted(one, *arguments):
-        if one.step == 4:
+    def interrupted(state, *arguments):
+        if state.step == 4:
             os.kill(os.getpid(), number)
-        original(one, *arguments)
+        return original(state, *arguments)
 
-    training.Run.take_step = interrupted
+    loop.take_step = interrupted
 
 
 if __name__ == "__main__":  # under torchrun

@@ -4,14 +4,15 @@ import dataclasses
 import hashlib
 import json
 import math
-from pathlib import Path
 
 import pytest
 import tiny_training
-from typer.testing import CliRunner
+from commands import invoke
 
-from swin_tutorial import cli, experiments, runs, training
-from swin_tutorial.experiments import EXPERIMENTS, Experiment
+from swin_tutorial.training import evaluation, experiments, loop
+from swin_tutorial.training.errors import TrainingError
+from swin_tutorial.training.experiments import EXPERIMENTS, Experiment
+from swin_tutorial.training.run_folder import WEIGHTS, load_run, write_json
 
 TINY = {
     "tiny": Experiment(tiny_training.CONFIG, "a test", keeps_run=True),
@@ -26,7 +27,8 @@ def results(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(experiments, "EXPERIMENTS", TINY)
     both = (tiny_training.images(), tiny_training.images(21, seed=1))
-    monkeypatch.setattr(training, "load_data", lambda config, folder: both)
+    for module in (loop, evaluation):
+        monkeypatch.setattr(module, "load_data", lambda config, folder: both)
     monkeypatch.setattr(experiments.torch.cuda, "is_available", lambda: False)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "data" / "results"
@@ -46,10 +48,10 @@ def test_a_result_has_all_that_it_must_be_read_with(results):
 def test_a_kept_run_gives_its_recorded_accuracy_again(results):
     result = experiments.run("tiny", seed=0, progress=False)
     kept = results / "tiny-seed0"
-    assert sorted(one.name for one in kept.iterdir()) == sorted(experiments.KEPT_FILES)
-    weights = (kept / runs.WEIGHTS).read_bytes()
+    assert sorted(file.name for file in kept.iterdir()) == sorted(experiments.KEPT_FILES)
+    weights = (kept / WEIGHTS).read_bytes()
     assert hashlib.sha256(weights).hexdigest() == result["weights_sha256"]
-    assert training.evaluate_run(kept).accuracy == result["test_accuracy"]
+    assert evaluation.evaluate_run(kept).accuracy == result["test_accuracy"]
 
 
 def test_a_result_counts_only_for_the_configuration_that_gave_it(results, monkeypatch):
@@ -58,8 +60,8 @@ def test_a_result_counts_only_for_the_configuration_that_gave_it(results, monkey
     assert experiments.recorded("tiny", 0)["seed"] == 0
     # Options that came later do not make it void: it was recorded with what is now their default.
     older = json.loads(experiments.result_file("tiny", 0).read_text())
-    del older["config"]["without"], older["config"]["augmentation"]["cutmix"]
-    runs.write_json(experiments.result_file("tiny", 0), older)
+    del older["config"]["model"]["use_mask"], older["config"]["augmentation"]["cutmix"]
+    write_json(experiments.result_file("tiny", 0), older)
     assert experiments.recorded("tiny", 0)["seed"] == 0
     other = dataclasses.replace(tiny_training.CONFIG, weight_decay=0.01)
     monkeypatch.setitem(TINY, "tiny", Experiment(other, "changed"))
@@ -67,19 +69,18 @@ def test_a_result_counts_only_for_the_configuration_that_gave_it(results, monkey
 
 
 def test_all_is_what_is_missing_and_can_be_made_here(results):
-    runner = CliRunner()
-    done = runner.invoke(cli.app, ["experiments", "run", "all", "--seed", "2"])
-    assert done.exit_code == 0, done.output
-    assert "tiny, seed 2: " in done.output
-    assert "large, seed 2: left out, it needs a GPU" in done.output
-    done = runner.invoke(cli.app, ["experiments", "run", "all", "--seed", "2"])
-    assert "tiny, seed 2: has a result" in done.output
-    done = runner.invoke(cli.app, ["experiments", "list"])
-    assert "no result yet" in done.output
-    assert "(1 runs)" in done.output
-    done = runner.invoke(cli.app, ["experiments", "run", "tinny"])
-    assert done.exit_code == 1
-    assert "error: there is no experiment 'tinny': choose among tiny, large" in done.output
+    done = invoke("experiments", "run", "all", "--seed", 2)
+    assert done.status == 0, done.err
+    assert "tiny, seed 2: " in done.out
+    assert "large, seed 2: left out, it needs a GPU" in done.out
+    done = invoke("experiments", "run", "all", "--seed", 2)
+    assert "tiny, seed 2: has a result" in done.out
+    done = invoke("experiments", "list")
+    assert "no result yet" in done.out
+    assert "(1 runs)" in done.out
+    done = invoke("experiments", "run", "tinny")
+    assert done.status == 1
+    assert done.err == "error: there is no experiment 'tinny': choose among tiny, large\n"
 
 
 def test_the_interval_of_three_runs_is_students():
@@ -91,46 +92,40 @@ def test_the_interval_of_three_runs_is_students():
 
 
 def test_every_experiment_differs_from_every_other():
-    configs = [one.config for one in EXPERIMENTS.values()]
+    configs = [experiment.config for experiment in EXPERIMENTS.values()]
     assert all(configs.count(config) == 1 for config in configs)
 
 
-def readme_row(row):
-    """Return the line of README.md that tells what was recorded of an experiment."""
-    if row["runs"] > 1:
-        accuracy = f"{100 * row['accuracy']:.2f} ± {100 * row['interval']:.2f}"
-    else:
-        accuracy = f"{100 * row['accuracy']:.2f}"
-    cells = [f"`{row['experiment']}`", row["what"], row["runs"], accuracy]
-    if not row["experiment"].startswith("short"):  # those are there for their accuracy alone
-        minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
-        cells += [f"{row['parameters']:,}", minutes, speed]
-    return f"| {' | '.join(map(str, cells))} |"
+def recorded_files(pattern):
+    return sorted((experiments.data_folder() / "results").glob(pattern))
 
 
-def test_the_readme_tells_what_was_recorded():
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    rows = [readme_row(row) for row in experiments.table()]
-    assert rows, "nothing is recorded"
-    missing = [row for row in rows if row not in readme]
-    assert not missing, "README.md lacks these lines:\n" + "\n".join(missing)
+@pytest.mark.parametrize(
+    "file", [*recorded_files("**/*.json"), *recorded_files("**/*.jsonl")], ids=lambda p: p.name
+)
+def test_what_is_recorded_is_valid_json(file):
+    """Python itself reads and writes Infinity and NaN; other languages do not."""
+    for text in file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]:
+        json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} in {file}"))
 
 
-def recorded_runs():
-    folder = experiments.data_folder() / "results"
-    return sorted(path.parent for path in folder.glob(f"*/{runs.WEIGHTS}"))
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_recorded_result_is_one_of_todays_configuration(name):
+    for seed in experiments.SEEDS:
+        is_there = experiments.result_file(name, seed).exists()
+        assert (experiments.recorded(name, seed) is not None) == is_there
 
 
-@pytest.mark.parametrize("folder", recorded_runs(), ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder", [file.parent for file in recorded_files(f"*/{WEIGHTS}")], ids=lambda path: path.name
+)
 def test_recorded_runs_give_their_recorded_accuracy(folder):
     result = json.loads((folder.parent / f"{folder.name}.json").read_text())
-    assert (
-        hashlib.sha256((folder / runs.WEIGHTS).read_bytes()).hexdigest()
-        == (result["weights_sha256"])
-    )
-    config, _ = training.load_run(folder)
+    checksum = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    assert checksum == result["weights_sha256"]
+    config, _ = load_run(folder)
     try:
-        found = training.evaluate_run(folder)
+        found = evaluation.evaluate_run(folder)
     except FileNotFoundError:
         pytest.skip(f"{config.data} is not on this machine")
     assert found.accuracy == result["test_accuracy"]
@@ -141,10 +136,10 @@ def test_an_experiment_is_run_on_the_device_that_its_seconds_are_for(results, mo
 
     def train(config, folder, resume, device, **options):
         asked[config.seed] = device
-        raise runs.TrainingError("far enough")
+        raise TrainingError("far enough")
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(loop, "train", train)
     for seed, name in enumerate(TINY):
-        with pytest.raises(runs.TrainingError, match="far enough"):
+        with pytest.raises(TrainingError, match="far enough"):
             experiments.run(name, seed)
     assert asked == {0: "cpu", 1: "cuda"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from swin_tutorial.evaluation import Evaluation, evaluate, worst_mistakes
+from swin_tutorial.training.evaluation import Evaluation, evaluate, worst_mistakes
 
 
 class FirstPixels(nn.Module):

@@ -1,4 +1,4 @@
-"""One training process or many, on whatever device there is, and how they are stopped (chapter 12).
+"""One training process or many, on whatever device there is, and how they stop (chapter 12).
 
 Everything here works without torchrun too: then there is one process, number 0.
 """
@@ -25,24 +25,28 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def total_over_processes(*tensors: Tensor) -> None:
+def all_reduce_sum(*tensors: Tensor) -> None:
     """Replace each tensor, in place, by its sum over all processes."""
     for tensor in tensors if dist.is_initialized() else ():
         dist.all_reduce(tensor)
 
 
 def any_process(flag: object, device: torch.device) -> bool:
-    """Return whether the flag is set in any process; the same in all of them."""
+    """Return whether the flag is set in any process; the answer is the same in all of them."""
     if not dist.is_initialized():
         return bool(flag)
     flags = torch.tensor(float(bool(flag)), device=device)
-    total_over_processes(flags)
+    all_reduce_sum(flags)
     return flags.item() > 0
 
 
 @contextlib.contextmanager
 def processes(device: str | None) -> Iterator[torch.device]:
-    """Join the processes that torchrun started, if it did, and give this one its device."""
+    """Join the processes that torchrun started, if it did, and give this one its device.
+
+    Args:
+        device: "cpu", "cuda" and so on; None for the GPU if there is one.
+    """
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if not dist.is_torchelastic_launched():
         yield torch.device(kind)
@@ -52,8 +56,9 @@ def processes(device: str | None) -> Iterator[torch.device]:
         torch.cuda.set_device(kind)
     store, number, count = next(dist.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
-        # On one machine torchrun's store outlives a restart, with the addresses of those that are
-        # dead (pytorch issue 135712).  On many, restarts are not counted alike: see the README.
+        # On one machine torchrun's store outlives a restart, with the addresses of dead processes
+        # in it (pytorch issue 135712).  Several machines do not count restarts alike, so they
+        # cannot tell their stores apart by that number.
         store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
     backend = "nccl" if "cuda" in kind else "gloo"
     dist.init_process_group(backend, store=store, rank=number, world_size=count)
@@ -65,9 +70,9 @@ def processes(device: str | None) -> Iterator[torch.device]:
 
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Compute the same twice, on a CPU; there a few sums depend on the threads' timing otherwise.
+    """Compute the same twice on a CPU, where a few sums depend on the threads' timing otherwise.
 
-    GPUs would pay with speed, and are left as they are.
+    GPUs would get slower, so they are left as they are.
     """
     before = torch.are_deterministic_algorithms_enabled()
     filling = torch.utils.deterministic.fill_uninitialized_memory
@@ -81,33 +86,36 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep the memory that a step frees, for the next step.  Linux only.
+    """Make the C library keep the memory that a step frees, for the next step.  Linux only.
 
-    It would return large pieces to the system, and ask for them again a moment later: thousands
-    of page faults in every step on a CPU.
+    It would otherwise return large blocks to the system and ask for them again a moment later:
+    thousands of page faults in every step on a CPU.
     """
-    with contextlib.suppress(OSError, AttributeError):  # no glibc: then all stays as it is
+    with contextlib.suppress(OSError, AttributeError):  # no glibc: nothing to set
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no piece is a mapping of its own
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block is a mapping of its own
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: nothing is returned below 2 GB
 
 
 class StopSignals:
-    """Take note of Ctrl-C and SIGTERM instead of dying at once.  A second one does kill."""
+    """Take note of Ctrl-C and SIGTERM instead of dying at once.  A second one does kill.
+
+    ``received`` is the number of the signal, 0 for none.
+    """
 
     def __enter__(self) -> "StopSignals":
         self.received = 0
         self._before = {}
         with contextlib.suppress(ValueError):  # only the main thread may
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _) -> None:
+    def _receive(self, number: int, _) -> None:
         self.received = number
         self.__exit__()
 

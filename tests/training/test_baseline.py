@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from swin_tutorial.baseline import BasicBlock, ResNet, ResNetConfig
+from swin_tutorial.training.baseline import BasicBlock, ResNet, ResNetConfig
 
 
 @pytest.mark.parametrize("size", [(28, 28), (9, 14)])
 def test_scores_for_images_of_any_size(size):
-    model = ResNet(ResNetConfig(4, (1, 2, 1), in_channels=2, num_classes=5))
+    model = ResNet(ResNetConfig(4, (1, 2, 1), in_chans=2, num_classes=5))
     assert model(torch.randn(3, 2, *size)).shape == (3, 5)
 
 
@@ -27,3 +27,11 @@ def test_a_block_adds_what_it_was_given():
     torch.nn.init.zeros_(block.norm2.weight)
     x = torch.randn(2, 3, 5, 7)
     torch.testing.assert_close(block(x), x.relu())
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"width": 0}, {"depths": ()}, {"depths": (2, 0)}, {"in_chans": 0}]
+)
+def test_invalid_sizes_are_named(sizes):
+    with pytest.raises(ValueError, match=rf"{next(iter(sizes))} must .*got"):
+        ResNetConfig(**sizes)

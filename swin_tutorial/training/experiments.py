@@ -1,7 +1,7 @@
-"""Named, seeded experiments, and what they gave (chapters 07 and 08).
+"""Named, seeded experiments and their recorded results (chapters 07 and 08).
 
-A result is a JSON file in ``data/results``.  Of the runs that the chapters look into, the folder is
-kept there too, weights included.
+A result is a JSON file in ``data/results``.  For the runs that the chapters look into, the folder
+is kept there too, weights included.
 """
 
 import json
@@ -13,25 +13,34 @@ from pathlib import Path
 
 import torch
 
-from swin_tutorial import runs, training
-from swin_tutorial.augmentation import Augmentation
-from swin_tutorial.data import data_folder
-from swin_tutorial.recipes import FOLLOW_FROM_DATA, PRESETS, TrainingConfig, fitted
+from swin_tutorial.data.augmentation import Augmentation
+from swin_tutorial.data.paths import data_folder
+from swin_tutorial.training import loop
+from swin_tutorial.training.config import TrainingConfig, for_dataset
+from swin_tutorial.training.recipes import PRESETS
+from swin_tutorial.training.run_folder import (
+    CONFIG,
+    METRICS,
+    MISTAKES,
+    SUMMARY,
+    WEIGHTS,
+    write_json,
+)
 
 SEEDS = (0, 1, 2)
-# Student's t, two-sided 95 %, for so many values: the factor of a mean's standard error.
+# Student's t, two-sided 95 %, by the number of values: the factor of a mean's standard error.
 STUDENT_T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}
-KEPT_FILES = (runs.CONFIG, runs.METRICS, runs.SUMMARY, runs.WEIGHTS, runs.MISTAKES)
+KEPT_FILES = (CONFIG, METRICS, SUMMARY, WEIGHTS, MISTAKES)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration with a name.
+    """A configuration to train with several seeds.
 
     Args:
         config: what is trained; the seed in it is replaced.
         what: what the experiment shows, in words.
-        device: what it is run on, "cpu" or "cuda": its seconds are part of what it shows.
+        device: where it runs, "cpu" or "cuda": its seconds are part of what it shows.
         keeps_run: whether the folder of the run with seed 0 is kept.
     """
 
@@ -43,6 +52,8 @@ class Experiment:
 
 _QUICK = PRESETS["quick"]
 _SHORT = replace(_QUICK, epochs=5, evaluate_every=5)
+_NO_SHIFT = replace(_SHORT, model=replace(_SHORT.model, use_shift=False))
+_NO_MASK = replace(_SHORT, model=replace(_SHORT.model, use_mask=False))
 EXPERIMENTS = {
     "quick": Experiment(_QUICK, "5 minutes on 2 cores, bundled images", keeps_run=True),
     "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet, as many epochs"),
@@ -57,8 +68,8 @@ EXPERIMENTS = {
     ),
     # What each ingredient buys.
     "short": Experiment(_SHORT, "quick, cut down to five epochs"),
-    "short-no-shift": Experiment(replace(_SHORT, without="shift"), "no shifted windows"),
-    "short-no-mask": Experiment(replace(_SHORT, without="mask"), "shifted windows, no mask"),
+    "short-no-shift": Experiment(_NO_SHIFT, "no shifted windows"),
+    "short-no-mask": Experiment(_NO_MASK, "shifted windows, no mask"),
     "short-no-average": Experiment(replace(_SHORT, ema_decay=0.0), "no average of the weights"),
     "short-no-augmentation": Experiment(
         replace(_SHORT, augmentation=Augmentation()), "images as they are"
@@ -66,7 +77,7 @@ EXPERIMENTS = {
     "short-no-smoothing": Experiment(replace(_SHORT, label_smoothing=0.0), "no label smoothing"),
     "short-no-warmup": Experiment(replace(_SHORT, warmup_epochs=0.0), "no warm-up"),
     "short-no-decay": Experiment(replace(_SHORT, weight_decay=0.0), "no weight decay"),
-    "short-no-clipping": Experiment(replace(_SHORT, clip_norm=math.inf), "no clipping"),
+    "short-no-clipping": Experiment(replace(_SHORT, clip_norm=0.0), "no clipping"),
 }
 
 
@@ -83,19 +94,19 @@ def can_run_here(name: str) -> bool:
 
 
 def run(name: str, seed: int, folder: Path = Path("runs/experiments"), **options) -> dict:
-    """Train, or go on with, an experiment's run, record its result, and return that.
+    """Train an experiment, or go on with its run; record the result and return it.
 
-    ``options`` go to ``training.train``; the run's folder is in ``folder``.
+    The run's folder is made in ``folder``; ``options`` go to ``loop.train``.
     """
     config = configuration(name, seed)
     run_folder = folder / f"{name}-seed{seed}"
     device = EXPERIMENTS[name].device
-    summary = training.train(config, run_folder, resume=True, device=device, **options)
-    stored = json.loads((run_folder / runs.CONFIG).read_text())
+    summary = loop.train(config, run_folder, resume=True, device=device, **options)
+    stored = json.loads((run_folder / CONFIG).read_text())
     result = {"experiment": name, "seed": seed, "config": stored, **summary}
     results = data_folder() / "results"
     results.mkdir(exist_ok=True)
-    runs.write_json(result_file(name, seed), result)
+    write_json(result_file(name, seed), result)
     if EXPERIMENTS[name].keeps_run and seed == 0:
         kept = results / run_folder.name
         kept.mkdir(exist_ok=True)
@@ -117,8 +128,7 @@ def recorded(name: str, seed: int) -> dict | None:
         return None
     result = json.loads(path.read_text())
     had = TrainingConfig.from_dict(result["config"])
-    images = {one: getattr(had.model, one) for one in FOLLOW_FROM_DATA}
-    return result if had == fitted(asked, **images) else None
+    return result if had == for_dataset(asked, had.model.in_chans, had.model.num_classes) else None
 
 
 def mean_and_interval(values: list[float]) -> tuple[float, float]:
@@ -134,10 +144,10 @@ def table() -> list[dict]:
     """Return a row for each experiment that has a result: its mean, interval and costs."""
     rows = []
     for name, experiment in EXPERIMENTS.items():
-        found = [one for one in (recorded(name, seed) for seed in SEEDS) if one]
+        found = [result for seed in SEEDS if (result := recorded(name, seed))]
         if not found:
             continue
-        accuracies = [one["test_accuracy"] for one in found]
+        accuracies = [result["test_accuracy"] for result in found]
         mean, half = mean_and_interval(accuracies) if len(found) > 1 else (accuracies[0], math.nan)
         rows.append(
             {
@@ -147,9 +157,9 @@ def table() -> list[dict]:
                 "accuracy": mean,
                 "interval": half,
                 "parameters": found[0]["parameters"],
-                "seconds": statistics.mean(one["seconds"] for one in found),
-                "images_per_second": statistics.mean(one["images_per_second"] for one in found),
-                "devices": sorted({one["device"] for one in found}),
+                "seconds": statistics.mean(result["seconds"] for result in found),
+                "images_per_second": statistics.mean(r["images_per_second"] for r in found),
+                "devices": sorted({result["device"] for result in found}),
             }
         )
     return rows

@@ -1,0 +1,62 @@
+"""The command ``swin-tutorial train``: a preset, with any field of it changed by an option."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from swin_tutorial.training.config import TrainingConfig
+from swin_tutorial.training.recipes import DESCRIPTIONS, PRESETS
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """What a command line of ``swin-tutorial train`` asks for.
+
+    Args:
+        preset: name of the preset
+        config: its configuration, as the options changed it
+        folder: where the run's files go; by default runs/PRESET-seedSEED
+        resume: go on where the folder's run stopped, if there is one
+        device: cpu, cuda and so on; by default the GPU if there is one
+        data_folder: where to look for the data first
+    """
+
+    preset: tyro.conf.Suppress[str]
+    config: Annotated[TrainingConfig, tyro.conf.arg(name="")]  # --lr, and not --config.lr
+    folder: Path | None = None
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    device: str | None = None
+    data_folder: Path | None = None
+
+
+def parse(arguments: list[str]) -> TrainCommand:
+    """Return what a command line asks for.
+
+    Exits with status 0 for --help, and with 2 for a mistake, which it names on stderr.
+    """
+    try:
+        command = tyro.cli(
+            tyro.extras.subcommand_type_from_defaults(
+                {name: TrainCommand(name, config) for name, config in PRESETS.items()},
+                DESCRIPTIONS,
+            ),
+            prog="swin-tutorial train",
+            description="Train a model.  Each preset lists its options with --help.",
+            args=arguments,
+            config=(tyro.conf.AvoidSubcommands,),  # the preset fixes the kind of model
+        )
+        _refuse_what_the_data_decides(command)
+    except ValueError as error:  # from a configuration's own checks
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return command
+
+
+def _refuse_what_the_data_decides(command: TrainCommand) -> None:
+    for name in ("in_chans", "num_classes"):
+        asked = getattr(command.config.model, name)
+        if asked != getattr(PRESETS[command.preset].model, name):
+            raise ValueError(f"{name} follows from --data: leave out {asked}")
