@@ -1,10 +1,9 @@
-"""The public implementations, with random weights, for the tests; and the table of the README.
+"""The public implementations, with random weights, for the tests; and the table of parity.
 
-``python tests/peers.py`` prints that table.  Each library is imported when it is first needed, so
-that a test can skip one that is not installed.
+``python tests/peers.py`` prints the table that the documentation shows.  Each library is imported
+when it is first needed, so that a test can skip one that is not installed.
 """
 
-import contextlib
 import functools
 import tempfile
 from pathlib import Path
@@ -13,13 +12,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from swin_tutorial.benchmark import PEERS, import_peer
-from swin_tutorial.checkpoints import load_weights, save_weights
-from swin_tutorial.model import PRESETS, SwinTransformer, create_model
+from swin_tutorial.bench.peers import PEERS, make_torchvision_importable
+from swin_tutorial.model import SwinTransformer
+from swin_tutorial.presets import PRESETS, create_model
+from swin_tutorial.weights import load_weights, save_weights
 
-for library in PEERS:
-    with contextlib.suppress(ImportError):  # a test that needs it is skipped by name
-        import_peer(library)
+make_torchvision_importable()  # before any of them imports it
 
 # Our preset -> its name there, and the image side that it was published for.
 TIMM = {
@@ -98,16 +96,16 @@ def transformers_parts(preset: str) -> tuple:
         model, make = transformers.Swinv2ForImageClassification, transformers.Swinv2Config
     return model, make(
         image_size=image_side(preset),
-        window_size=config.window_sizes()[0],
-        embed_dim=config.channels,
+        window_size=config.stage_window_size(0),
+        embed_dim=config.embed_dim,
         depths=list(config.depths),
-        num_heads=list(config.heads),
+        num_heads=list(config.num_heads),
         num_labels=config.num_classes,
     )
 
 
 @torch.no_grad()
-def randomise(model: nn.Module, seed: int) -> nn.Module:
+def randomize(model: nn.Module, seed: int) -> nn.Module:
     """Fill a model with weights of which none is 0 or 1, and put it in evaluation mode.
 
     Matrices keep the scale of what they multiply, so that logits are of the order of 1; tables,
@@ -182,11 +180,11 @@ def our_model(preset: str) -> SwinTransformer:
 
 def parity(library: str, preset: str, images: torch.Tensor) -> tuple[float, float]:
     """Return the greatest difference of logits for weights taken to the peer, and from it."""
-    ours = randomise(our_model(preset), seed=1)
+    ours = randomize(our_model(preset), seed=1)
     with tempfile.TemporaryDirectory() as folder:
         theirs = to_peer(ours, library, preset, Path(folder))
         there = difference(ours, theirs, images)
-        from_peer(ours, library, randomise(theirs, seed=2), Path(folder))
+        from_peer(ours, library, randomize(theirs, seed=2), Path(folder))
         return there, difference(ours, theirs, images)
 
 
@@ -217,7 +215,7 @@ def multiply_adds(preset: str) -> float:
 
 
 def parity_table() -> str:
-    """Return the README's table, in Markdown."""
+    """Return the table in Markdown."""
     lines = [
         "| model | parameters | published | multiply-adds, 10⁹ | published | "
         + " | ".join(PEERS)
