@@ -1,4 +1,4 @@
-"""Look over this machine: one check for each thing that the notebooks need, with its remedy."""
+"""Check this machine: one check for each thing that the notebooks need, each with its remedy."""
 
 import hashlib
 import importlib
@@ -16,16 +16,34 @@ FIRST_NOTEBOOK = "00_start_here.ipynb"
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 9)
 ENOUGH_DISK = 2e9  # bytes
-PACKAGES = ("jupyterlab", "ipywidgets", "anywidget", "einops", "matplotlib", "jaxtyping")
+# What the package itself and its extra [notebooks] install, PyTorch aside.
+PACKAGES = (
+    "einops",
+    "jaxtyping",
+    "safetensors",
+    "numpy",
+    "anywidget",
+    "ipywidgets",
+    "jupyterlab",
+    "matplotlib",
+    "pillow",
+    "tyro",
+)
+TRAIN_PACKAGES = ("pooch", "requests", "tqdm")  # what [train] adds
+MODULES = {"pillow": "PIL"}  # where the name to import is another one
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
-REINSTALL = "run: make clean && make lab (conda: conda env update --file environment.yml)"
+REINSTALL = (
+    "run: make clean && make lab (pip: pip install -e '.[notebooks,train]'; "
+    "conda: conda env update --file environment.yml)"
+)
+ADD_TRAIN = "only training needs it; run: pip install -e '.[train]'"
 CHECK_OUT = "restore it in the project folder: git checkout --"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found: a failure if not ``ok``, and a mere note if ok but with a remedy."""
+    """What one check found: a failure if not ``ok``, a note if it is ok and has a remedy."""
 
     name: str
     ok: bool
@@ -34,7 +52,7 @@ class Check:
 
     @property
     def status(self) -> str:
-        """The word for it: "ok", "note" or "FAIL"."""
+        """ "ok", "note" or "FAIL"."""
         if not self.ok:
             return "FAIL"
         return "note" if self.remedy else "ok"
@@ -45,13 +63,14 @@ class Check:
 
 
 def run_checks() -> Iterator[Check]:
-    """Yield every check's result, in the order in which a reader should mend them."""
+    """Yield every check's result, in the order in which a reader should fix them."""
     yield check_python()
     yield check_torch()
     yield check_device()
     yield check_disk()
     for name in PACKAGES:
         yield check_package(name)
+    yield check_training()
     yield check_photographs()
     yield check_notebooks()
     yield check_browser()
@@ -69,7 +88,7 @@ def check_torch() -> Check:
     """Check that PyTorch is new enough, and that it loads."""
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: a shared library that it needs
+    except (ImportError, OSError) as error:  # OSError: a shared library is missing
         return Check("torch", False, f"does not import: {error}", REINSTALL)
     major, minor = torch.__version__.split(".")[:2]
     ok = (int(major), int(minor)) >= OLDEST_TORCH
@@ -80,11 +99,11 @@ def check_torch() -> Check:
 
 
 def check_device() -> Check:
-    """Name the device that the notebooks will find.  Never a failure: all of them run on a CPU."""
+    """Name the device that the notebooks will use.  Never a failure: they all run on a CPU."""
     try:
         import torch
     except (ImportError, OSError):
-        return Check("device", True, "not known without PyTorch")
+        return Check("device", True, "unknown without PyTorch")
     if torch.cuda.is_available():
         return Check("device", True, f"cuda: {torch.cuda.get_device_name()}")
     if torch.backends.mps.is_available():
@@ -103,33 +122,42 @@ def check_disk() -> Check:
 def check_package(name: str) -> Check:
     """Check that a package imports."""
     try:
-        importlib.import_module(name)
+        importlib.import_module(MODULES.get(name, name))
         return Check(name, True, importlib.metadata.version(name))
     except (ImportError, OSError) as error:
         return Check(name, False, f"does not import: {error}", REINSTALL)
 
 
-def check_photographs() -> Check:
-    """Check that the photographs that the notebooks cut up are the ones we ship."""
-    try:
-        from swin_tutorial import data  # pulls in torch, hence not at the top
+def check_training() -> Check:
+    """Check that what only training needs imports.  Never a failure: most chapters do not train."""
+    found = [check_package(name) for name in TRAIN_PACKAGES]
+    missing = [check.name for check in found if not check.ok]
+    if missing:
+        return Check("training", True, f"no {', '.join(missing)}", ADD_TRAIN)
+    return Check("training", True, ", ".join(f"{check.name} {check.detail}" for check in found))
 
-        folder = data.data_folder()
-    except FileNotFoundError as error:  # it says itself what to do
+
+def check_photographs() -> Check:
+    """Check that the photographs that the notebooks show are the ones we ship."""
+    try:
+        from swin_tutorial.data import paths, photographs  # they import torch: not at the top
+
+        folder = paths.data_folder()
+    except FileNotFoundError as error:  # its message is the remedy
         return Check("photographs", False, "no data folder", str(error))
     except (ImportError, OSError) as error:
-        return Check("photographs", False, f"not looked for: {error}", REINSTALL)
-    for name, digest in data.PHOTOGRAPHS.values():
+        return Check("photographs", False, f"not checked: {error}", REINSTALL)
+    for name, digest in photographs.PHOTOGRAPHS.values():
         path = folder / name
         if not path.is_file():
             return Check("photographs", False, f"{name} is missing", f"{CHECK_OUT} {path}")
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            return Check("photographs", False, f"{name} is altered", f"{CHECK_OUT} {path}")
-    return Check("photographs", True, f"{len(data.PHOTOGRAPHS)} in {folder}")
+            return Check("photographs", False, f"{name} was changed", f"{CHECK_OUT} {path}")
+    return Check("photographs", True, f"{len(photographs.PHOTOGRAPHS)} in {folder}")
 
 
 def check_notebooks() -> Check:
-    """Check that the chapters stand beside the package, the first one among them."""
+    """Check that the chapters are beside the package, the first one among them."""
     count = len(list(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
     ok = (NOTEBOOKS / FIRST_NOTEBOOK).is_file()
     detail = f"{count} in {NOTEBOOKS}" if ok else f"no {FIRST_NOTEBOOK} in {NOTEBOOKS}"
@@ -137,7 +165,7 @@ def check_notebooks() -> Check:
 
 
 def check_browser() -> Check:
-    """Look for the browser of the tests.  Never a failure: only ``make test`` wants it."""
+    """Look for the browser of the tests.  Never a failure: only ``make test`` uses it."""
     path = find_browser()
     if path is None:
         remedy = "only the browser tests need it; on Debian: apt-get install chromium"

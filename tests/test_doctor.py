@@ -1,14 +1,17 @@
-"""Each check of ``swin-tutorial doctor`` can fail, and then says how to mend what it found."""
+"""Each check of ``swin-tutorial doctor`` can fail, and then says how to fix what it found."""
 
 import shutil
 import sys
+import tomllib
 from collections import namedtuple
 
 import pytest
 import torch
-from typer.testing import CliRunner
+from commands import invoke
+from packaging.requirements import Requirement
 
-from swin_tutorial import cli, data, doctor
+from swin_tutorial import cli, doctor
+from swin_tutorial.data import paths
 
 
 def assert_fails(check, detail, remedy):
@@ -59,26 +62,45 @@ def test_full_disk(monkeypatch):
 @pytest.mark.parametrize("name", doctor.PACKAGES)
 def test_missing_package(name, monkeypatch):
     assert doctor.check_package(name).ok
-    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, doctor.MODULES.get(name, name), None)
     assert_fails(doctor.check_package(name), "does not import", "make clean && make lab")
+
+
+def test_missing_training_packages_are_only_a_note(monkeypatch):
+    assert doctor.check_training().status == "ok"
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    check = doctor.check_training()
+    assert (check.status, check.detail) == ("note", "no pooch")
+    assert "pip install -e '.[train]'" in check.remedy
+
+
+def test_the_packages_are_those_that_the_extras_install():
+    project = tomllib.loads((doctor.PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+
+    def names(requirements):
+        return {Requirement(one).name for one in requirements}
+
+    notebooks = names(project["dependencies"]) | names(extras["notebooks"])
+    assert {"torch", *doctor.PACKAGES} == notebooks
+    assert set(doctor.TRAIN_PACKAGES) == names(extras["train"]) - notebooks
 
 
 def test_photographs(tmp_path, monkeypatch):
     assert doctor.check_photographs().ok
-    shutil.copytree(data.data_folder() / "photographs", tmp_path / "photographs")
-    monkeypatch.setattr(data, "data_folder", lambda: tmp_path)
+    shutil.copytree(paths.data_folder() / "photographs", tmp_path / "photographs")
+    monkeypatch.setattr(paths, "data_folder", lambda: tmp_path)
     assert doctor.check_photographs().ok
     coffee = tmp_path / "photographs" / "coffee.png"
     coffee.write_bytes(coffee.read_bytes() + b"!")
-    assert_fails(doctor.check_photographs(), "coffee.png is altered", f"git checkout -- {coffee}")
+    assert_fails(doctor.check_photographs(), "coffee.png was changed", f"git checkout -- {coffee}")
     coffee.unlink()
     assert_fails(doctor.check_photographs(), "coffee.png is missing", f"git checkout -- {coffee}")
 
 
 def test_photographs_without_the_data_module(monkeypatch):
-    monkeypatch.delattr("swin_tutorial.data")
     monkeypatch.setitem(sys.modules, "swin_tutorial.data", None)
-    assert_fails(doctor.check_photographs(), "not looked for", "make clean && make lab")
+    assert_fails(doctor.check_photographs(), "not checked", "make clean && make lab")
 
 
 def test_photographs_without_a_data_folder(monkeypatch, tmp_path):
@@ -125,24 +147,20 @@ def started(monkeypatch):
     return commands
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(cli.app, arguments)
-
-
 def test_every_check_is_run():
     names = [check.name for check in doctor.run_checks()]
     assert names == [
         *("python", "torch", "device", "disk"),
         *doctor.PACKAGES,
-        *("photographs", "notebooks", "browser"),
+        *("training", "photographs", "notebooks", "browser"),
     ]
 
 
 def test_doctor_prints_a_line_each_and_remedies(found):
     found(FINE, NOTE)
     result = invoke("doctor")
-    assert result.exit_code == 0
-    assert result.output.splitlines() == [
+    assert result.status == 0
+    assert result.out.splitlines() == [
         "ok    disk          9 GB free",
         "note  browser       none",
         "      -> install one",
@@ -152,19 +170,19 @@ def test_doctor_prints_a_line_each_and_remedies(found):
 def test_doctor_goes_on_after_a_failure_and_exits_with_1(found):
     found(BAD, FINE)
     result = invoke("doctor")
-    assert result.exit_code == 1
-    assert result.output.startswith("FAIL  torch         1.0\n      -> get a newer one\nok")
+    assert result.status == 1
+    assert result.out.startswith("FAIL  torch         1.0\n      -> get a newer one\nok")
 
 
 def test_lab_stops_at_a_failure(found, started):
     found(BAD, FINE)
-    assert invoke("lab").exit_code == 1
+    assert invoke("lab").status == 1
     assert started == []
 
 
 def test_lab_opens_the_first_chapter(found, started):
     found(FINE, NOTE)
-    assert invoke("lab", "--port", "9999", "--browser").exit_code == 0
+    assert invoke("lab", "--port", "9999", "--browser").status == 0
     (command,) = started
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert "--port=9999" in command
@@ -174,19 +192,23 @@ def test_lab_opens_the_first_chapter(found, started):
 
 
 @pytest.mark.parametrize(
-    ("platform", "display", "opens"),
+    ("platform", "display", "expected"),
     [("linux", "", False), ("linux", ":0", True), ("darwin", "", True)],
 )
-def test_lab_opens_a_browser_where_there_is_a_screen(
-    found, started, monkeypatch, platform, display, opens
-):
-    found(FINE)
+def test_a_screen_is_found_where_there_is_one(monkeypatch, platform, display, expected):
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", display)
-    assert invoke("lab").exit_code == 0
-    assert invoke("lab", "--no-browser").exit_code == 0
-    assert ["--no-browser" not in command for command in started] == [opens, False]
+    assert cli.has_screen() == expected
+
+
+def test_lab_opens_a_browser_only_if_it_is_to(found, started):
+    found(FINE)
+    assert invoke("lab", "--browser").status == 0
+    assert invoke("lab", "--no-browser").status == 0
+    assert invoke("lab").status == 0
+    opens = ["--no-browser" not in command for command in started]
+    assert opens == [True, False, cli.has_screen()]
 
 
 def test_lab_runs_as_the_root_of_a_container(monkeypatch):

@@ -1,20 +1,18 @@
-"""Predictions and exercises: a stub says that it was not attempted, an attempt is checked by cases.
+"""Predictions and exercises: a stub says "not attempted", an attempt is checked on cases.
 
-A check is plain for now: it runs an attempt on a list of cases and shows the first that fails.
+The questions stand in one file a chapter, and where the package has the function that is asked for,
+that function is the solution.  ``check`` judges them all.  For now it shows the first case that an
+attempt gets wrong, and does not yet say which mistake that is.
 """
 
-from swin_tutorial.exercises.check import Verdict, check, reveal, verify
-from swin_tutorial.exercises.investigations import INVESTIGATIONS, investigate, judge
-from swin_tutorial.exercises.questions import EXERCISES, Exercise
+from swin_tutorial.exercises.check import (
+    EXERCISES,
+    INVESTIGATIONS,
+    check,
+    investigate,
+    judge,
+    reveal,
+    verify,
+)
 
-__all__ = [
-    "EXERCISES",
-    "INVESTIGATIONS",
-    "Exercise",
-    "Verdict",
-    "check",
-    "investigate",
-    "judge",
-    "reveal",
-    "verify",
-]
+__all__ = ["EXERCISES", "INVESTIGATIONS", "check", "investigate", "judge", "reveal", "verify"]

@@ -1,4 +1,4 @@
-"""Judge a prediction or an attempt, and say it in a sentence."""
+"""Judge a prediction, an attempt or a finding, and say the verdict in a sentence."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from swin_tutorial.exercises.questions import EXERCISES
+from swin_tutorial.exercises import (
+    chapter_00,
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_06,
+    chapter_07,
+    chapter_09,
+    chapter_10,
+    chapter_11,
+)
+
+CHAPTERS = (
+    chapter_00,
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_06,
+    chapter_07,
+    chapter_10,
+    chapter_11,
+)
+EXERCISES = {name: one for chapter in CHAPTERS for name, one in chapter.EXERCISES.items()}
+INVESTIGATIONS = chapter_09.INVESTIGATIONS
 
 
 @dataclass(frozen=True)
@@ -17,6 +44,9 @@ class Verdict:
 
     status: str
     message: str
+
+
+# --- exercises: a function to write ---
 
 
 def check(name: str, attempt: Callable) -> None:
@@ -56,6 +86,36 @@ def explain(call: str, got: Any, expected: Any) -> str:
         place = tuple((~torch.isclose(got.double(), expected.double())).nonzero()[0].tolist())
         return f"{call} is {got[place].item()} at {place}, expected {expected[place].item()}."
     return f"{call} gave {_short(got)}, expected {_short(expected)}."
+
+
+# --- investigations: something to find ---
+
+
+def investigate(name: str, answer: Any) -> None:
+    """Print the verdict on an answer to investigation ``name``; never raises for the answer.
+
+    Raises ValueError for an investigation that does not exist.
+    """
+    print(judge(name, answer).message)
+
+
+def judge(name: str, answer: Any) -> Verdict:
+    """Return the verdict on an answer; None was not attempted."""
+    if name not in INVESTIGATIONS:
+        known = sorted(INVESTIGATIONS)
+        raise ValueError(f"there is no investigation {name!r}: choose one of {known}")
+    if answer is None:
+        return Verdict("not attempted", f"{name}: not attempted yet.")
+    try:
+        why_wrong = INVESTIGATIONS[name].validate(answer)
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:  # not even of its kind
+        why_wrong = f"{answer!r} cannot be judged: {error}"
+    if why_wrong:
+        return Verdict("wrong", f"{name}: not yet. {why_wrong}")
+    return Verdict("right", f"{name}: right.")
+
+
+# --- predictions ---
 
 
 def reveal(prediction: Any, answer: Any) -> None:

@@ -1,12 +1,31 @@
-"""The explorer's JavaScript, CSS and page, read from the files beside this one."""
+"""The explorer's JavaScript, CSS and page, read from the files in ``js/`` and joined."""
 
 import json
 import re
 from pathlib import Path
 from string import Template
 
-FOLDER = Path(__file__).parent
-MODULES = ("geometry.js", "words.js", "drawing.js", "view.js")  # each imports from those before it
+FOLDER = Path(__file__).parent / "js"
+MODULES = (  # each imports only from those before it
+    "state.js",
+    "geometry.js",
+    "words.js",
+    "colors.js",
+    "signs.js",
+    "maps.js",
+    "matrix.js",
+    "thumbnails.js",
+    "dom.js",
+    "controls.js",
+    "stages.js",
+    "views.js",
+    "legend.js",
+    "lights.js",
+    "moves.js",
+    "patterns.js",
+    "heads.js",
+    "explorer.js",
+)
 
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
@@ -15,8 +34,8 @@ EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 def script(entry: str) -> str:
     """Return one ES module: the shared modules and ``entry`` ("widget.js" or "page.js"), joined.
 
-    A widget's script is one text, and cannot import from a file beside it.  The files' imports from
-    each other are dropped, as their names are all there once they stand in one file.
+    A widget's script is one text and cannot import from a file beside it.  The files' imports from
+    each other are dropped: once they stand in one file, every name is there.
     """
     texts = [(FOLDER / name).read_text("utf-8") for name in (*MODULES, entry)]
     return "\n".join(EXPORT.sub("", IMPORT.sub("", text)) for text in texts)

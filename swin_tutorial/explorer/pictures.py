@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from swin_tutorial import data
+from swin_tutorial.data import photographs
 
 LARGEST = 640  # pixels along either side, which keeps an exported page small
 
@@ -26,7 +26,7 @@ def as_picture(image: Picture) -> Image.Image | None:
     if image is None:
         return None
     if isinstance(image, str):
-        image = data.open_photograph(image)
+        image = photographs.open_photograph(image)
     elif isinstance(image, Tensor | np.ndarray):
         image = _from_array(torch.as_tensor(image))
     elif not isinstance(image, Image.Image):

@@ -1,12 +1,10 @@
-"""What the explorer's state may be: one set of rules for Python, which is told, and for the page,
-which is put right."""
+"""What the explorer's state may be: Python's bad values raise, the page's are clamped."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from swin_tutorial.grid import WindowGrid
 
-LARGEST_SIZE = 64  # tokens; LIMITS in geometry.js says the same
+LARGEST_SIZE = 64  # tokens; LIMITS in js/state.js says the same
 LARGEST_WINDOW = 16
 
 SIZES = ("height", "width", "window_size", "shift_size")
@@ -15,8 +13,8 @@ CHOICES = {"padding": ("mask", "attend"), "masked": (True, False), "form": ("boo
 STATE = (*SIZES, *CHOICES, "query", "key", "selected_window")
 
 
-def fault(name: str, state: dict[str, Any]) -> str:
-    """Return why ``state[name]`` cannot be, beside the rest of the state; "" if it can."""
+def validate(name: str, state: dict[str, Any]) -> str:
+    """Return why ``state[name]`` is invalid beside the rest of the state; "" if it is valid."""
     value = state[name]
     if name in SIZES:
         low, high = _range(name, state)
@@ -35,60 +33,34 @@ def fault(name: str, state: dict[str, Any]) -> str:
             "" if is_token else f"must be the (row, column) of a token of the {height}x{width} map"
         )
     if name == "key":
-        window = window_and_token(grid, state["query"])[0]
-        is_key = _is_token(value, grid) and window_and_token(grid, value)[0] == window
-        is_right = value is None or is_key
-        return "" if is_right else f"must be None or a token of the query's window, {window}"
+        window, _ = grid.locate(state["query"])
+        is_key = _is_token(value, grid) and grid.locate(value)[0] == window
+        is_valid = value is None or is_key
+        return "" if is_valid else f"must be None or a token of the query's window, {window}"
     last = grid.num_windows - 1
     is_window = type(value) is int and 0 <= value <= last
     return "" if is_window else f"must be the number of a window, 0 to {last}"
 
 
-def put_right(state: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return ``wanted`` with values that can be, as near as possible, and a word on each change.
+def clamp(state: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return ``wanted`` with valid values, as near as possible, and a reason for each change.
 
     ``state`` is what it is now.  A shift that a smaller window leaves too large is lowered too.
     """
     merged, reasons = {**state, **wanted}, []
     checked = [name for name in STATE if name in wanted or name == "shift_size"]
     for name in checked:
-        why = fault(name, merged)
+        why = validate(name, merged)
         if why:
             was, merged[name] = merged[name], _nearest(name, merged, state[name])
             reasons.append(f"{name} {was!r} became {merged[name]!r}: it {why}")
-    right = {name: value for name, value in merged.items() if name in wanted}
-    return {**right, "shift_size": merged["shift_size"]}, reasons
+    return {name: merged[name] for name in checked}, reasons
 
 
 def grid_of(state: dict[str, Any]) -> WindowGrid:
     """Return the geometry of a state as the package's own value."""
-    return WindowGrid(*(state[name] for name in (*SIZES, "padding")))
-
-
-def window_and_token(grid: WindowGrid, home: Sequence[int]) -> tuple[int, int]:
-    """Return the window that holds a token after the roll, and the token's number in it.
-
-    ``home`` is the token's (row, column) in the padded map, before the roll.
-    """
-    (row, y), (column, x) = (
-        divmod((place - shift) % size, window)
-        for place, shift, size, window in zip(
-            home, grid.used_shift, grid.padded_size, grid.window_size, strict=True
-        )
-    )
-    columns = grid.padded_size[1] // grid.window_size[1]
-    return row * columns + column, y * grid.window_size[1] + x
-
-
-def home_of(grid: WindowGrid, window: int, token: int) -> tuple[int, int]:
-    """Return the (row, column) in the padded map, before the roll, of a window's token."""
-    row, column = divmod(window, grid.padded_size[1] // grid.window_size[1])
-    y, x = divmod(token, grid.window_size[1])
-    rolled = row * grid.window_size[0] + y, column * grid.window_size[1] + x
-    return tuple(
-        (place + shift) % size
-        for place, shift, size in zip(rolled, grid.used_shift, grid.padded_size, strict=True)
-    )
+    size = state["height"], state["width"]
+    return WindowGrid(size, state["window_size"], state["shift_size"], state["padding"])
 
 
 def _range(name: str, state: dict[str, Any]) -> tuple[int, int]:

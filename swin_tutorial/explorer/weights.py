@@ -36,8 +36,6 @@ def attention_weights(
     grid = chosen.grid(x)
     normed = x if chosen.norm_last else chosen.norm1(x)
     windows = grid.partition(normed)
-    weights = [
-        chosen.attn(windows, mask, return_attention=True)[1][0]
-        for mask in (grid.mask(x.device), None)
-    ]
+    masks = grid.mask(x.device), None
+    weights = [chosen.attn.attention_weights(windows, mask)[0] for mask in masks]
     return grid, torch.stack(weights).float().cpu()

@@ -1,4 +1,4 @@
-"""The widget: the state as traits, checked, which the page follows and changes in its turn."""
+"""The widget: its state is traits, which Python checks and the page follows and changes."""
 
 import base64
 from pathlib import Path
@@ -10,24 +10,22 @@ import traitlets
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from swin_tutorial import plotting
+from swin_tutorial import figures
 from swin_tutorial.explorer import assets
 from swin_tutorial.explorer.pictures import Picture, as_address, as_picture, stretched
+from swin_tutorial.explorer.snapshot import snapshot_figure
 from swin_tutorial.explorer.state import (
     LARGEST_SIZE,
     LARGEST_WINDOW,
     SIZES,
     STATE,
-    fault,
+    clamp,
     grid_of,
-    home_of,
-    put_right,
-    window_and_token,
+    validate,
 )
-from swin_tutorial.explorer.still import still_figure
 from swin_tutorial.explorer.weights import attention_weights
 from swin_tutorial.grid import WindowGrid
-from swin_tutorial.masks import additive_mask, shifted_window_mask
+from swin_tutorial.masks import additive_mask
 from swin_tutorial.model import SwinTransformer
 
 LEVELS = 65535  # of a weight, sent as a 16-bit number: 1.0 is the largest, 0 exactly 0
@@ -50,11 +48,11 @@ class MaskExplorer(anywidget.AnyWidget):
         query: the token whose keys are lit.  Its window is ``selected_window``.
         key: a token of the same window, to look at one pair; or None.
         selected_window: set it to move the query to the same place in another window.
-        image: a photograph's name (``data.PHOTOGRAPHS``), an image, or an array (h w 3) of values
-            between 0 and 1; None for plain tokens.
+        image: a photograph's name (``photographs.PHOTOGRAPHS``), an image, or an array (h w 3) of
+            values between 0 and 1; None for plain tokens.
 
-    Setting a value that cannot be raises ``traitlets.TraitError``; one from the page is put right
-    instead, and ``notice`` says why.
+    Setting an invalid value raises ``traitlets.TraitError``; one from the page is clamped instead,
+    and ``notice`` says why.
 
     >>> explorer = MaskExplorer(height=8, width=12, window_size=4, shift_size=2)
     >>> explorer.query = (7, 2)
@@ -112,23 +110,30 @@ class MaskExplorer(anywidget.AnyWidget):
         what to show as the image, by default the input stretched to between 0 and 1.  The sizes and
         the padding are the block's and stay fixed; with ``masked`` off, the weights are those that
         the block would compute without its mask.
-        Raises ValueError for a block that the model does not have, or a map too large to show.
+        Raises ValueError for a block that the model does not have, for a map too large to show, and
+        for windows that are not square.
         """
         grid, weights = attention_weights(model, image, block)
-        if max(grid.height, grid.width) > LARGEST_SIZE or grid.window_size[0] > LARGEST_WINDOW:
+        (height, width), (window_size, _) = grid.size, grid.window_size
+        if max(height, width) > LARGEST_SIZE or window_size > LARGEST_WINDOW:
             raise ValueError(
-                f"block {block} has a map of {grid.height}x{grid.width} tokens and windows of "
-                f"{grid.window_size[0]}; at most {LARGEST_SIZE} and {LARGEST_WINDOW} can be shown: "
+                f"block {block} has a map of {height}x{width} tokens and windows of "
+                f"{window_size}; at most {LARGEST_SIZE} and {LARGEST_WINDOW} can be shown: "
                 "choose a later stage or a smaller image"
             )
         explorer = cls(
             image=stretched(image[0]) if picture is None else picture,
-            height=grid.height,
-            width=grid.width,
-            window_size=grid.window_size[0],
+            height=height,
+            width=width,
+            window_size=window_size,
             shift_size=grid.shift_size[0],
-            padding=grid.padding,
+            padding=grid.padding[0],
         )
+        if explorer.grid != grid:
+            raise ValueError(
+                f"block {block} has the windows {grid}; the explorer only shows square ones, with "
+                "one shift and one padding for both axes, none of which is periodic"
+            )
         levels = (weights * LEVELS).round().to(torch.int32).numpy().astype("<u2")
         explorer._weights = levels.tobytes()
         explorer._heads = weights.shape[2]
@@ -142,10 +147,10 @@ class MaskExplorer(anywidget.AnyWidget):
 
     def mask(self) -> Bool[Tensor, "n t t"] | Float[Tensor, "n t t"]:
         """Return the mask as it is shown: boolean or additive, nothing forbidden if it is off."""
-        mask = self._boolean_mask()
+        mask = self.grid.mask()
         if not self.masked:
             mask = torch.ones_like(mask)
-        return additive_mask(mask) if self.form == "additive" else mask
+        return additive_mask(mask) if self.form == "additive" else mask.clone()
 
     def query_mask(self) -> Shaped[Tensor, "m m"]:
         """Return the query's row of the mask, folded to the window's shape: what it may see."""
@@ -154,8 +159,8 @@ class MaskExplorer(anywidget.AnyWidget):
 
     @property
     def token(self) -> int:
-        """The query's number in its window, row by row."""
-        return window_and_token(self.grid, self.query)[1]
+        """The query's index in its window, row by row."""
+        return self.grid.locate(self.query)[1]
 
     def export_html(self, path: str | Path) -> Path:
         """Write the explorer as one page that needs neither a kernel nor the net; return its path.
@@ -171,11 +176,11 @@ class MaskExplorer(anywidget.AnyWidget):
 
     def show(self, caption: str) -> None:
         """Show the explorer with its caption below, which starts with the figure's number."""
-        plotting.show_with_caption(*self._repr_mimebundle_(), caption)
+        figures.show_with_caption(*self._repr_mimebundle_(), caption)
 
     def describe(self) -> str:
         """Say in two sentences what is lit: the alternative text of the picture."""
-        row = self._boolean_mask()[self.selected_window, self.token]
+        row = self.grid.mask()[self.selected_window, self.token]
         return (
             f"Mask explorer: {self.height} by {self.width} tokens, windows of {self.window_size} "
             f"by {self.window_size}, shift {self.shift_size}. The query {self.query} may attend to "
@@ -189,9 +194,9 @@ class MaskExplorer(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         """Return the widget, a picture of it, and a text that is the same in every run."""
         bundle, metadata = super()._repr_mimebundle_()
-        figure = still_figure(self.grid, self._picture, self.selected_window, self.token)
-        width = plotting.shown_width(figure)
-        png = base64.b64encode(plotting.as_png(figure)).decode()
+        figure = snapshot_figure(self.grid, self._picture, self.selected_window, self.token)
+        width = figures.shown_width(figure)
+        png = base64.b64encode(figures.as_png(figure)).decode()
         return (
             {**bundle, "text/plain": repr(self), "image/png": png},
             {**metadata, "image/png": {"alt": self.describe(), "width": width}},
@@ -200,14 +205,14 @@ class MaskExplorer(anywidget.AnyWidget):
     # --- what may be set ---
 
     def set_state(self, sync_data: dict) -> None:
-        """Take over what the page has set; what cannot be is put right, and ``notice`` says why."""
+        """Take over what the page has set; invalid values are clamped, ``notice`` says why."""
         ours = {name: value for name, value in sync_data.items() if name in STATE}
-        right, reasons = put_right(self._state(), ours)
+        valid, reasons = clamp(self._state(), ours)
         fixed = {
-            name: value for name, value in self._fixed.items() if right.get(name, value) != value
+            name: value for name, value in self._fixed.items() if valid.get(name, value) != value
         }
         reasons += [f"{name} stays {value!r}: the model fixes it" for name, value in fixed.items()]
-        super().set_state({**sync_data, **right, **fixed})
+        super().set_state({**sync_data, **valid, **fixed})
         if reasons:
             self.notice = "; ".join(reasons)
 
@@ -215,9 +220,9 @@ class MaskExplorer(anywidget.AnyWidget):
     def _check(self, proposal: dict) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         state = {**self._state(), name: value}
-        if why := fault(name, state):
+        if why := validate(name, state):
             raise traitlets.TraitError(f"{name} {why}, got {value!r}")
-        if name == "window_size" and fault("shift_size", state):
+        if name == "window_size" and validate("shift_size", state):
             raise traitlets.TraitError(
                 f"window_size {value} must be larger than shift_size {self.shift_size}: lower "
                 "shift_size first, or set both in a block: with explorer.hold_trait_notifications()"
@@ -236,18 +241,15 @@ class MaskExplorer(anywidget.AnyWidget):
         grid = self.grid
         last = (size - 1 for size in grid.padded_size)
         self.query = tuple(map(min, self.query, last))
-        self.selected_window = window_and_token(grid, self.query)[0]
-        if fault("key", self._state()):
+        self.selected_window = grid.locate(self.query)[0]
+        if validate("key", self._state()):
             self.key = None
 
     @traitlets.observe("selected_window")
     def _follow_window(self, _) -> None:
-        window, token = window_and_token(self.grid, self.query)
+        window, index = self.grid.locate(self.query)
         if window != self.selected_window:
-            self.query = home_of(self.grid, self.selected_window, token)
+            self.query = self.grid.origin(self.selected_window, index)
 
     def _state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in STATE}
-
-    def _boolean_mask(self) -> Bool[Tensor, "n t t"]:
-        return shifted_window_mask(*(getattr(self, name) for name in (*SIZES, "padding")))

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from playwright.sync_api import Locator, Page
 
 from swin_tutorial.grid import WindowGrid
-from swin_tutorial.masks import shifted_window_mask
-from swin_tutorial.windows import cyclic_shift, window_partition
 
 MATRIX_MARGIN = 26  # pixels
 
@@ -96,23 +93,17 @@ class Explored:
         return set(map(tuple, self.page.evaluate(PAINTED, arguments)))
 
 
-def windows_of_homes(grid: WindowGrid) -> torch.Tensor:
-    """Return the home (row, column) of every token of every window: n t 2."""
-    axes = (torch.arange(size) for size in grid.padded_size)
-    homes = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)[None]
-    return window_partition(cyclic_shift(homes, grid.used_shift), grid.window_size)[0]
+def homes_of(grid: WindowGrid, window: int) -> list[tuple[int, int]]:
+    """Return the home (row, column) of every token of a window."""
+    return [grid.origin(window, index) for index in range(grid.tokens_per_window)]
 
 
 def keys_of(grid: WindowGrid, query: tuple[int, int]) -> tuple[int, set, set]:
     """Return, by the package, a query's window, the keys that it may attend to, and the rest."""
-    homes = windows_of_homes(grid)
-    mask = shifted_window_mask(
-        grid.height, grid.width, grid.window_size, grid.shift_size, grid.padding
-    )
-    ((window, token),) = (homes == torch.tensor(query)).all(-1).nonzero().tolist()
-    row = mask[window, token]
-    allowed, forbidden = (set(map(tuple, homes[window][chosen].tolist())) for chosen in (row, ~row))
-    return window, allowed, forbidden
+    window, index = grid.locate(query)
+    may_attend = dict(zip(homes_of(grid, window), grid.mask()[window, index].tolist(), strict=True))
+    allowed = {home for home, allowed in may_attend.items() if allowed}
+    return window, allowed, set(may_attend) - allowed
 
 
 def rolled(grid: WindowGrid, homes: set[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -120,7 +111,7 @@ def rolled(grid: WindowGrid, homes: set[tuple[int, int]]) -> set[tuple[int, int]
     return {
         tuple(
             (place - shift) % size
-            for place, shift, size in zip(home, grid.used_shift, grid.padded_size, strict=True)
+            for place, shift, size in zip(home, grid.effective_shift, grid.padded_size, strict=True)
         )
         for home in homes
     }

@@ -9,7 +9,7 @@ from conftest import CHROMIUM_ARGUMENTS
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from swin_tutorial.data import data_folder
+from swin_tutorial.data.paths import data_folder
 from swin_tutorial.doctor import find_browser
 from swin_tutorial.explorer import MaskExplorer
 
@@ -35,7 +35,7 @@ def main() -> None:
         page.wait_for_timeout(300)  # for the photograph to be decoded
         picture = Image.open(io.BytesIO(explorer.screenshot()))
         browser.close()
-    # 256 colours make it a third as large.
+    # 256 colors make it a third of the size.
     picture = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(PAGE.with_suffix(".png"), optimize=True)
 

@@ -19,7 +19,7 @@ explorer"""
 MODEL = """import torch
 from swin_tutorial.model import SwinConfig, SwinTransformer
 torch.manual_seed(0)
-model = SwinTransformer(SwinConfig(channels=12, depths=(2,), heads=(3,), window_size=4))
+model = SwinTransformer(SwinConfig(embed_dim=12, depths=(2,), num_heads=(3,), window_size=4))
 image = torch.rand(1, 3, 32, 48)
 attention = MaskExplorer.from_model(model, image, block=(0, 1))
 attention"""
@@ -43,7 +43,7 @@ class Notebook:
         visit.run_all()
         visit.page.wait_for_selector(".mask-explorer[data-query]", timeout=SOON)
         self.visit = visit
-        self.explored = Explored(visit.page, WindowGrid(8, 12, 4, 2))
+        self.explored = Explored(visit.page, WindowGrid((8, 12), 4, 2))
 
     def python(self, code: str, expression: str = "None") -> str:
         """Run code in the kernel and return an expression's repr, or the error."""
@@ -99,10 +99,10 @@ def test_python_and_the_page_follow_each_other(visit):
         assert f"'{name}'" in notebook.python("", "heard")
     check = (
         "from swin_tutorial.masks import shifted_window_mask; import torch; "
-        "same = torch.equal(explorer.mask(), shifted_window_mask(10, 12, 4, 1, 'attend'))"
+        "same = torch.equal(explorer.mask(), shifted_window_mask((10, 12), 4, 1, 'attend'))"
     )
     assert notebook.python(check, "same") == "True"
-    grid = WindowGrid(10, 12, 4, 1, "attend")
+    grid = WindowGrid((10, 12), 4, 1, "attend")
     assert explored.homes("allowed") == keys_of(grid, (9, 11))[1]
 
     # Keys pressed in a view are not JupyterLab's shortcuts.
@@ -111,7 +111,7 @@ def test_python_and_the_page_follow_each_other(visit):
     assert explored.view("home").evaluate("canvas => canvas === document.activeElement")
     notebook.wait_for_python("explorer.query", "(7, 10)")
 
-    # What cannot be raises in Python, and is put right on the page, in both places.
+    # An invalid value raises in Python; on the page it is clamped, in both places.
     assert "TraitError: shift_size must be" in notebook.python("explorer.shift_size = 4")
     explored.number("width").fill("100")
     explored.number("width").press("Enter")

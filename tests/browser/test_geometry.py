@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from explorers import keys_of
-from geometries import all_square_windows
 
 from swin_tutorial.explorer.assets import FOLDER
 from swin_tutorial.grid import WindowGrid
-from swin_tutorial.masks import distinct_patterns, region_ids, shifted_window_mask
+from swin_tutorial.masks import distinct_patterns
 from swin_tutorial.windows import reverse_cyclic_shift, window_reverse
 
 LARGEST, LARGEST_WINDOW = 12, 6
@@ -76,26 +75,27 @@ COMPARE = """async () => {
 def all_geometries():
     """Return every (height, width, window, shift, padding) up to 12 x 12 and window 6."""
     return [
-        (one.height, one.width, one.window_size[0], one.shift_size[0], padding)
+        (height, width, window, shift, padding)
         for height in range(1, LARGEST + 1)
-        for one in all_square_windows(height, LARGEST)
-        if one.window_size[0] <= LARGEST_WINDOW
+        for width in range(1, LARGEST + 1)
+        for window in range(1, LARGEST_WINDOW + 1)
+        for shift in range(window)
         for padding in ("mask", "attend")
     ]
 
 
 def expected(geometry):
     """Return what the package says of a geometry, as the bytes that the page compares with."""
-    *sizes, padding = geometry
-    grid = WindowGrid(*sizes, padding)
-    mask = shifted_window_mask(*sizes, padding)
+    height, width, window_size, shift_size, padding = geometry
+    grid = WindowGrid((height, width), window_size, shift_size, padding)
+    mask = grid.mask()
     distinct = distinct_patterns(mask)
 
     # The window's tokens at home, and from them who attends to whom on the whole map.
     tokens = grid.tokens_per_window
     numbers = torch.arange(grid.num_windows * tokens).view(1, grid.num_windows, tokens, 1)
-    rolled = window_reverse(numbers, grid.window_size, *grid.padded_size)
-    at_home = reverse_cyclic_shift(rolled, grid.used_shift)[0, :, :, 0].flatten()
+    rolled = window_reverse(numbers, grid.window_size, grid.padded_size)
+    at_home = reverse_cyclic_shift(rolled, grid.effective_shift)[0, :, :, 0].flatten()
     homes = torch.empty_like(at_home)
     homes[at_home] = torch.arange(len(homes))
     homes = homes.view(grid.num_windows, tokens)
@@ -104,7 +104,7 @@ def expected(geometry):
     planes[0][pairs], planes[1][pairs] = mask, ~mask
     return b"".join(
         [
-            region_ids(*sizes, padding).to(torch.uint8).numpy().tobytes(),
+            grid.region_ids().to(torch.uint8).numpy().tobytes(),
             np.packbits(mask.flatten(1).numpy(), axis=1).tobytes(),
             *(np.packbits(plane.numpy()).tobytes() for plane in planes),
             distinct.index.to(torch.uint8).numpy().tobytes(),
@@ -169,18 +169,23 @@ SENTENCES = """async ([height, width, windowSize, shiftSize, padding]) => {
 }"""
 
 
-@pytest.mark.parametrize("sizes", [(7, 10, 4, 2), (9, 9, 4, 3), (4, 9, 4, 1), (8, 6, 3, 0)])
+@pytest.mark.parametrize(
+    ("size", "window_size", "shift_size"),
+    [((7, 10), 4, 2), ((9, 9), 4, 3), ((4, 9), 4, 1), ((8, 6), 3, 0)],
+)
 @pytest.mark.parametrize("padding", ["mask", "attend"])
-def test_sentences_count_what_the_package_counts(bare_page, sizes, padding):
+def test_sentences_count_what_the_package_counts(bare_page, size, window_size, shift_size, padding):
     page, _ = bare_page
-    grid = WindowGrid(*sizes, padding)
+    grid = WindowGrid(size, window_size, shift_size, padding)
 
     def mixed(homes):
-        pads = sum(row >= grid.height or column >= grid.width for row, column in homes)
+        pads = sum(map(grid.is_padding, homes))
         real = len(homes) - pads
         return f" ({real} real, {pads} padding)" if real and pads else "", real, pads
 
-    for query, masked, unmasked in page.evaluate(SENTENCES, [*sizes, padding]):
+    for query, masked, unmasked in page.evaluate(
+        SENTENCES, [*size, window_size, shift_size, padding]
+    ):
         window, allowed, forbidden = keys_of(grid, tuple(query))
         all_keys = f"all {grid.tokens_per_window} tokens in window {window}"
         mixture, real, pads = mixed(forbidden)
@@ -194,11 +199,11 @@ def test_sentences_count_what_the_package_counts(bare_page, sizes, padding):
         reason = masked.rsplit(": ", 1)[1]
         assert reason == unmasked.rsplit(": ", 1)[1]
         if padding == "attend":
-            is_padded = grid.padded_size != (grid.height, grid.width)
+            is_padded = grid.padded_size != grid.size
             edge = f"edge of the {'padded ' * is_padded}map"
             assert reason.endswith(f"{edge} ({pads} of them padding)." if pads else f"{edge}.")
-        elif "padding alone" in reason:
-            assert query[0] >= grid.height or query[1] >= grid.width
+        elif "only to padding" in reason:
+            assert grid.is_padding(query)
         elif mixture:
             assert reason.startswith(f"{real} came from the opposite edge of the map, {pads} ")
         else:

@@ -9,24 +9,19 @@ import re
 import numpy as np
 import pytest
 import torch
-from geometries import sample
 from PIL import Image
 from traitlets import TraitError
 
-from swin_tutorial.data import photograph
-from swin_tutorial.exercises.investigations import _homes
+from swin_tutorial.data.photographs import photograph
 from swin_tutorial.explorer import MaskExplorer, assets
 from swin_tutorial.explorer.pictures import LARGEST, as_picture, stretched
 from swin_tutorial.explorer.state import (
     LARGEST_SIZE,
     LARGEST_WINDOW,
-    fault,
-    home_of,
-    put_right,
-    window_and_token,
+    clamp,
+    validate,
 )
 from swin_tutorial.explorer.weights import attention_weights
-from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import additive_mask, shifted_window_mask
 from swin_tutorial.model import SwinConfig, SwinTransformer
 
@@ -38,21 +33,8 @@ def explorer():
 
 def small_model(**options):
     torch.manual_seed(1)
-    config = {"channels": 12, "depths": (2, 2), "heads": (3, 6), "window_size": 4}
+    config = {"embed_dim": 12, "depths": (2, 2), "num_heads": (3, 6), "window_size": 4}
     return SwinTransformer(SwinConfig(**config | options))
-
-
-# --- where tokens are ---
-
-
-@pytest.mark.parametrize("geometry", sample(40, seed=9), ids=str)
-def test_places_agree_with_the_partition(geometry):
-    grid = WindowGrid(*geometry)
-    homes = _homes(grid).tolist()
-    for window, tokens in enumerate(homes):
-        for token, home in enumerate(tokens):
-            assert home_of(grid, window, token) == tuple(home)
-            assert window_and_token(grid, tuple(home)) == (window, token)
 
 
 # --- the mask ---
@@ -61,7 +43,7 @@ def test_places_agree_with_the_partition(geometry):
 @pytest.mark.parametrize("padding", ["mask", "attend"])
 def test_mask_is_the_packages_own(padding):
     explorer = MaskExplorer(height=7, width=10, window_size=4, shift_size=1, padding=padding)
-    expected = shifted_window_mask(7, 10, 4, 1, padding)
+    expected = shifted_window_mask((7, 10), 4, 1, padding)
     assert torch.equal(explorer.mask(), expected)
     explorer.form = "additive"
     assert torch.equal(explorer.mask(), additive_mask(expected))
@@ -88,7 +70,7 @@ def test_query_and_window_go_together(explorer):
     explorer.query = (6, 9)
     assert explorer.selected_window == 4
     explorer.selected_window = 1
-    assert window_and_token(explorer.grid, explorer.query) == (1, 3)
+    assert explorer.grid.locate(explorer.query) == (1, 3)
     explorer.query = (0, 0)
     assert explorer.selected_window == 5
 
@@ -96,7 +78,7 @@ def test_query_and_window_go_together(explorer):
 def test_a_window_can_be_chosen_from_the_start():
     explorer = MaskExplorer(height=8, width=12, window_size=4, shift_size=2, selected_window=3)
     assert explorer.selected_window == 3
-    assert window_and_token(explorer.grid, explorer.query)[0] == 3
+    assert explorer.grid.locate(explorer.query)[0] == 3
 
 
 def test_a_smaller_map_keeps_the_query_on_it(explorer):
@@ -104,7 +86,7 @@ def test_a_smaller_map_keeps_the_query_on_it(explorer):
     explorer.key = (7, 10)
     explorer.height = 4
     assert explorer.query == (3, 11)
-    assert explorer.selected_window == window_and_token(explorer.grid, (3, 11))[0]
+    assert explorer.selected_window == explorer.grid.locate((3, 11))[0]
     assert explorer.key is None
 
 
@@ -184,7 +166,7 @@ def test_window_and_shift_can_be_set_together(explorer):
         ({"selected_window": 17}, {"selected_window": 5}, "selected_window 17"),
     ],
 )
-def test_bad_values_from_the_page_are_put_right_with_a_word(explorer, wanted, right, word):
+def test_bad_values_from_the_page_are_clamped_with_a_reason(explorer, wanted, right, word):
     explorer.set_state(wanted)
     assert {name: getattr(explorer, name) for name in right} == right
     assert word in explorer.notice
@@ -196,16 +178,16 @@ def test_good_values_from_the_page_are_taken_as_they_are(explorer):
     assert explorer.notice == ""
 
 
-def test_whatever_is_put_right_can_be(explorer):
+def test_whatever_is_clamped_is_valid(explorer):
     rng = random.Random(0)
     state = explorer._state()
     junk = (-3, 0, 1, 5, 16, 17, 64, 80, None, "x", 1.5, True)
     for _ in range(500):
         names = rng.sample(["height", "width", "window_size", "shift_size"], 3)
         wanted = {name: rng.choice(junk) for name in names}
-        right, reasons = put_right(state, wanted)
+        right, reasons = clamp(state, wanted)
         assert set(right) == {*wanted, "shift_size"}
-        assert [fault(name, {**state, **right}) for name in right] == [""] * len(right)
+        assert [validate(name, {**state, **right}) for name in right] == [""] * len(right)
         changed = [name for name in right if right[name] is not {**state, **wanted}[name]]
         assert len(reasons) == len(changed)
 
@@ -223,7 +205,7 @@ def test_weights_are_the_models_own(version, block):
     model.eval()
     with torch.no_grad():
         assert torch.equal(masked, model.attention_maps(image, [block])[block][0])
-    assert (grid.height, grid.width) == ((10, 13) if block[0] == 0 else (5, 7))
+    assert grid.size == ((10, 13) if block[0] == 0 else (5, 7))
     assert torch.allclose(unmasked.sum(-1), torch.ones(()))
     assert (unmasked > 0).all()
     forbidden = ~grid.mask()[:, None].expand_as(masked)
@@ -261,6 +243,12 @@ def test_an_unknown_block_is_refused(block):
 def test_a_map_too_large_to_show_is_refused():
     with pytest.raises(ValueError, match=r"map of 3x65 tokens .* choose a later stage"):
         MaskExplorer.from_model(small_model(), torch.rand(1, 3, 12, 260))
+
+
+def test_windows_that_are_not_square_are_refused():
+    model = small_model(window_size=(4, 3))
+    with pytest.raises(ValueError, match=r"block \(0, 1\) .* only shows square ones"):
+        MaskExplorer.from_model(model, torch.rand(1, 3, 40, 52), block=(0, 1))
 
 
 # --- pictures ---
@@ -366,12 +354,23 @@ def test_modules_join_to_one_without_a_clash():
         assert exported == (["export default { render };"] if entry == "widget.js" else [])
 
 
+def test_every_file_of_the_page_is_joined_after_those_that_it_imports_from():
+    entries = {"widget.js", "page.js"}
+    assert {path.name for path in assets.FOLDER.glob("*.js")} == {*assets.MODULES, *entries}
+    before = set()
+    for name in (*assets.MODULES, *sorted(entries)):
+        text = (assets.FOLDER / name).read_text("utf-8")
+        imports = re.findall(r'^(?:import \{|\} from).*"\./([\w.]+)";$', text, re.MULTILINE)
+        assert set(imports) <= before, name
+        before.add(name)
+
+
 def test_geometry_and_words_know_no_page():
-    for name in ("geometry.js", "words.js"):
+    for name in ("state.js", "geometry.js", "words.js", "moves.js"):
         text = (assets.FOLDER / name).read_text("utf-8")
         assert not re.search(r"\b(document|window\.|canvas)\b", text)
 
 
 def test_limits_are_the_same_on_both_sides():
-    text = (assets.FOLDER / "geometry.js").read_text("utf-8")
+    text = (assets.FOLDER / "state.js").read_text("utf-8")
     assert f"LIMITS = {{ size: {LARGEST_SIZE}, window: {LARGEST_WINDOW} }}" in text

@@ -4,6 +4,14 @@ import pytest
 import torch
 
 from swin_tutorial.exercises import EXERCISES, check, reveal, verify
+from swin_tutorial.exercises.check import CHAPTERS
+from swin_tutorial.grid import WindowGrid
+
+
+def test_every_name_belongs_to_one_exercise():
+    """Two chapters with the same name would hide one of the exercises."""
+    names = [name for chapter in CHAPTERS for name in chapter.EXERCISES]
+    assert len(names) == len(set(names)) == len(EXERCISES)
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -63,9 +71,9 @@ def test_a_constant_answer_is_wrong(name):
         ),
         (
             "soft_targets",  # the smoothing's own class forgotten
-            lambda labels, others, kept, smoothing, classes: (
+            lambda labels, others, lam, smoothing, classes: (
                 (1 - smoothing)
-                * EXERCISES["soft_targets"].solution(labels, others, kept, 0.0, classes)
+                * EXERCISES["soft_targets"].solution(labels, others, lam, 0.0, classes)
             ),
             "soft_targets",
         ),
@@ -85,12 +93,17 @@ def test_a_constant_answer_is_wrong(name):
             r"gave \(0, 0\), expected \(2, 2\)",
         ),
         (
-            "place_of_token",  # went round the edge of the map, not of the padded one
+            "place_of_token",  # wrapped around the edge of the map, not of the padded one
             lambda n, t, h, w, m, s: (
                 (n // -(-w // m) * m + t // m + s) % h,
                 (n % -(-w // m) * m + t % m + s) % w,
             ),
             r"7, 10, 4, 2\) gave \(1, 3\), expected \(0, 3\)",
+        ),
+        (
+            "place_of_token",  # padding is no token of the map
+            lambda n, t, h, w, m, s: WindowGrid((h, w), m, s).origin(n, t),
+            r"5, 4, 7, 10, 4, 2\) gave \(7, 10\), expected None",
         ),
     ],
 )

@@ -1,6 +1,6 @@
 // The explorer as a Jupyter widget: anywidget calls render, the traits are the state.
 
-import { Explorer } from "./view.js";
+import { Explorer } from "./explorer.js";
 
 const TRAITS = [
   "height",

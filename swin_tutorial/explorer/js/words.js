@@ -1,14 +1,14 @@
 // What the explorer says: sentences made of numbers, for eyes and for screen readers.
 
-import { isPaddingToken, keysOf, regionOf } from "./geometry.js";
+import { isPadding, isPaddingRegion, keysOf, regionOf } from "./geometry.js";
 
 export const STAGES = ["Partition", "Shift", "Mask", "Attend", "Un-shift"];
 
 /** Say what a query attends to, and why not to the others. */
 export function describeQuery(geometry, query, masked) {
   const keys = keysOf(geometry, query);
-  const isPadding = isPaddingToken(geometry, query);
-  const who = `${place(query)}${isPadding ? ", which is padding," : ""}`;
+  const queryIsPadding = isPadding(geometry, query);
+  const who = `${place(query)}${queryIsPadding ? ", which is padding," : ""}`;
   const where = `in window ${keys.window}`;
   const tokens = geometry.tokensPerWindow;
   const all = tokens === 1 ? "the only token" : `all ${tokens} tokens`;
@@ -17,7 +17,7 @@ export function describeQuery(geometry, query, masked) {
     const made = mixture(geometry, keys.allowed);
     return `Query ${who} attends to ${all} ${where}${made}: nothing is masked here.`;
   }
-  const reason = reasons(geometry, keys.forbidden, isPadding);
+  const reason = reasons(geometry, keys.forbidden, queryIsPadding);
   if (!masked) {
     const made = mixture(geometry, [...keys.allowed, ...keys.forbidden]);
     const leak = denied === 1 ? "1 of them leaks in" : `${denied} of them leak in`;
@@ -35,8 +35,7 @@ export function describePair(geometry, query, key, form, masked) {
   const [yes, no] = form === "additive" ? ["adds 0", "adds −∞"] : ["True", "False"];
   const pair = `Query ${place(query)}, key ${place(key)}`;
   if (regions[0] === regions[1]) {
-    const isPadding = isPaddingRegion(geometry, regions[0]);
-    return `${pair}: ${yes}, both are ${isPadding ? "padding" : `in region ${regions[0]}`}.`;
+    return `${pair}: ${yes}, both are in ${regionName(geometry, regions[0])}.`;
   }
   const names = regions.map((region) => regionName(geometry, region)).join(" and ");
   if (masked) return `${pair}: ${no}, ${names}.`;
@@ -56,7 +55,7 @@ export function describePatterns(geometry, patterns, masked) {
   return `${kinds}; ${who} ${verb} something${masked ? "" : " when the mask is on"}`;
 }
 
-/** Say what the sizes are, and why the shift may be another than the one that was set. */
+/** Say what the sizes are, and why the shift in use may not be the one that was set. */
 export function describeSizes(geometry) {
   const { height, width, numWindows, windowSize, shiftSize } = geometry;
   const windows = `${numWindows} ${numWindows === 1 ? "window" : "windows"}`;
@@ -87,8 +86,8 @@ export function stageNote(geometry, stage, query, masked) {
   const window = `window ${keys.window}`;
   if (stage === 0) {
     const one = `one for each ${isShifted ? "true " : ""}window`;
-    const padding = hasPaddingRegion(geometry) ? ", and one (p) for all padding" : "";
-    return `Colours and numbers: regions, ${one}${padding}.`;
+    const padding = masksPadding(geometry) ? " Padding has regions of its own." : "";
+    return `Colors and numbers: regions, ${one}.${padding}`;
   }
   if (stage === 1) {
     if (!isShifted) return "Nothing moves.";
@@ -98,7 +97,7 @@ export function stageNote(geometry, stage, query, masked) {
   if (stage === 2) {
     const found = new Set([...keys.allowed, ...keys.forbidden].map((one) => regionOf(geometry, one)));
     if (found.size === 1) return `One region in ${window}: the mask forbids nothing there.`;
-    const mix = masked ? "the mask parts them" : "the mask is off, so they mix";
+    const mix = masked ? "the mask separates them" : "the mask is off, so they mix";
     return `${found.size} regions in ${window}: ${mix}.`;
   }
   if (stage === 3) {
@@ -107,8 +106,8 @@ export function stageNote(geometry, stage, query, masked) {
   }
   if (!isShifted) return "Nothing was moved, so nothing moves back.";
   if (keys.forbidden.length === 0) return `The tokens of ${window} are one piece of the map here too.`;
-  if (isPaddingToken(geometry, query) && hasPaddingRegion(geometry)) {
-    return "Padding attends to padding alone, here as after the roll.";
+  if (isPadding(geometry, query) && masksPadding(geometry)) {
+    return "Padding attends only to padding of its own region, here as after the roll.";
   }
   const wrapped = keys.forbidden.filter((key) => !isPaddingRegion(geometry, regionOf(geometry, key)));
   const kind = masked ? "masked" : "leaking";
@@ -117,7 +116,7 @@ export function stageNote(geometry, stage, query, masked) {
   return `${wrapped.length} ${kind} ${lie} at the opposite edge here, in ${window} after the roll.`;
 }
 
-/** Into what the map as it is, is cut. */
+/** What the map before the roll is cut into. */
 export function homeNote(geometry) {
   const windows =
     shiftOf(geometry) > 0
@@ -126,10 +125,10 @@ export function homeNote(geometry) {
         ? "One window."
         : "Cut into windows.";
   if (!geometry.isPadded) return windows;
-  return `${windows} Hatched: padding${hasPaddingRegion(geometry) ? " (p)" : ""}.`;
+  return `${windows} Hatched: padding.`;
 }
 
-/** What the matrix's colours mean. */
+/** What the matrix's colors mean. */
 export function matrixNote(form, masked) {
   const [yes, no] = form === "additive" ? ["0", "−∞"] : ["True", "False"];
   if (!masked) return `Queries down, keys across. All ${yes}: the mask is off. Red, hatched: ${no} with it.`;
@@ -152,20 +151,10 @@ export function place([y, x]) {
 
 /** A region's name. */
 export function regionName(geometry, region) {
-  return isPaddingRegion(geometry, region) ? "padding" : `region ${region}`;
+  return `region ${region}${isPaddingRegion(geometry, region) ? " (padding)" : ""}`;
 }
 
-/** A region's label where there is little room. */
-export function regionLabel(geometry, region) {
-  return isPaddingRegion(geometry, region) ? "p" : String(region);
-}
-
-/** Whether a region is the one that all padding shares. */
-export function isPaddingRegion(geometry, region) {
-  return geometry.padding === "mask" && region === geometry.paddingId;
-}
-
-function hasPaddingRegion(geometry) {
+function masksPadding(geometry) {
   return geometry.isPadded && geometry.padding === "mask";
 }
 
@@ -173,7 +162,7 @@ function shiftOf({ shiftRows, shiftColumns }) {
   return Math.max(shiftRows, shiftColumns);
 }
 
-/** The shift that is used: on both axes, on one, or none. */
+/** The shift in use: on both axes, on one, or none. */
 function shiftWords({ shiftRows, shiftColumns }) {
   if (shiftRows === shiftColumns) return String(shiftRows);
   return shiftRows ? `${shiftRows} rows, 0 columns` : `0 rows, ${shiftColumns} columns`;
@@ -186,18 +175,18 @@ function spannedAxes({ windowRows, windowColumns }) {
 
 /** How many of the tokens are real and how many padding, if there are both. */
 function mixture(geometry, homes) {
-  const pads = homes.filter((home) => isPaddingToken(geometry, home)).length;
+  const pads = homes.filter((home) => isPadding(geometry, home)).length;
   return pads && pads < homes.length ? ` (${homes.length - pads} real, ${pads} padding)` : "";
 }
 
 function reasons(geometry, forbidden, queryIsPadding) {
-  const pads = forbidden.filter((key) => isPaddingToken(geometry, key)).length;
+  const pads = forbidden.filter((key) => isPadding(geometry, key)).length;
   if (geometry.padding === "attend") {
     const they = forbidden.length === 1 ? "it lies" : "they lie";
     const edge = `at the opposite edge of the ${geometry.isPadded ? "padded " : ""}map`;
     return `${they} ${edge}${pads ? ` (${pads} of them padding)` : ""}`;
   }
-  if (queryIsPadding) return "padding attends to padding alone";
+  if (queryIsPadding) return "padding attends only to padding of its own region";
   const wrapped = forbidden.length - pads;
   const they = pads ? String(wrapped) : wrapped === 1 ? "it" : "they";
   const parts = [];

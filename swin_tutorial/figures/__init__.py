@@ -1,0 +1,62 @@
+"""Every figure of the series, in one palette that color-blind readers can tell apart.
+
+Axes are in tokens: the token in row y and column x covers the square from (x, y) to
+(x + 1, y + 1), with y pointing down.  Color never carries a meaning alone: regions carry their
+number; queries, keys and forbidden keys each have a sign.
+
+Chapters write ``from swin_tutorial import figures`` and ``figures.draw_mask(...)``.  The figures of
+a training run stand apart in ``figures.training``, because they read a run's folder.
+"""
+
+from swin_tutorial.figures.maps import (
+    draw_numbers,
+    draw_padding,
+    draw_picture,
+    draw_regions,
+    draw_windows,
+    picture,
+)
+from swin_tutorial.figures.masks import draw_attended, draw_mask, draw_weights, mask_legend
+from swin_tutorial.figures.style import (
+    ALLOWED,
+    FORBIDDEN,
+    INK,
+    PADDING,
+    PALETTE,
+    PIXELS_PER_INCH,
+    QUERY,
+    as_png,
+    region_color,
+    show,
+    show_source,
+    show_with_caption,
+    shown_width,
+    use_house_style,
+)
+
+__all__ = [
+    "ALLOWED",
+    "FORBIDDEN",
+    "INK",
+    "PADDING",
+    "PALETTE",
+    "PIXELS_PER_INCH",
+    "QUERY",
+    "as_png",
+    "draw_attended",
+    "draw_mask",
+    "draw_numbers",
+    "draw_padding",
+    "draw_picture",
+    "draw_regions",
+    "draw_weights",
+    "draw_windows",
+    "mask_legend",
+    "picture",
+    "region_color",
+    "show",
+    "show_source",
+    "show_with_caption",
+    "shown_width",
+    "use_house_style",
+]

@@ -1,0 +1,111 @@
+"""The house style: one palette, one set of defaults, one way to show a figure with its words."""
+
+import inspect
+import io
+import textwrap
+from collections.abc import Callable
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+from matplotlib.figure import Figure
+from PIL import Image
+
+# Paul Tol's "muted" scheme: nine colors that stay distinct in every common form of color
+# blindness.  The three after them do so beside the nine (tests/figures/test_style.py simulates it).
+PALETTE = (
+    "#88CCEE",
+    "#CC6677",
+    "#DDCC77",
+    "#117733",
+    "#332288",
+    "#AA4499",
+    "#44AA99",
+    "#999933",
+    "#882255",
+    "#E69F00",
+    "#CCDDAA",
+    "#1A1A1A",
+)
+PADDING = "#BBBBBB"
+INK = "#222222"
+ALLOWED = "#E8F1F8"
+FORBIDDEN = "#3B3A6B"
+QUERY = "#EE7733"
+PIXELS_PER_INCH = 128
+
+
+def use_house_style() -> None:
+    """Set matplotlib's defaults for the series: fonts, sizes, colors of lines."""
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.h_pad": 0.1,
+            "font.family": "DejaVu Sans",
+            "font.size": 10,
+            "axes.titlesize": 10.5,
+            "axes.titlepad": 7,
+            "axes.edgecolor": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": mpl.cycler(color=[PALETTE[4], PALETTE[1], PALETTE[3], PALETTE[2]]),
+            "legend.frameon": False,
+        }
+    )
+
+
+def region_color(region: int) -> str:
+    """Return a region's color, one of twelve; where colors repeat, the numbers tell them apart."""
+    return PALETTE[region % len(PALETTE)]
+
+
+def show(figure: Figure, caption: str, alt: str) -> None:
+    """Show a finished figure with its caption below and its alternative text in the metadata.
+
+    The caption starts with the figure's number.  Raises ValueError for an empty caption or
+    alternative text.
+    """
+    bundle = {"image/png": as_png(figure), "text/plain": f"<Figure: {alt}>"}
+    image = {"alt": alt, "width": shown_width(figure)}
+    show_with_caption(bundle, {"image/png": image}, caption)
+
+
+def show_with_caption(bundle: dict, metadata: dict, caption: str) -> None:
+    """Show a MIME bundle that holds a PNG, and a caption below it.
+
+    Raises ValueError for an empty caption, or no alternative text in the PNG's metadata.
+    """
+    if not caption.strip() or not metadata["image/png"]["alt"].strip():
+        raise ValueError("a figure needs a caption and an alternative text: say what it shows")
+    display(bundle, metadata=metadata, raw=True)
+    number, _, text = caption.partition(". ")
+    display(Markdown(f"*{number}.* {text}"))
+
+
+def show_source(thing: Callable) -> None:
+    """Show the source of a function, method or class of the package below its name.
+
+    Chapters read the package's own code this way, so there is no copy of it that could go stale.
+    ``thing`` may be a Triton kernel, which keeps its Python function as ``fn``.
+    Raises TypeError for what has no source, such as a number or an instance.
+    """
+    thing = getattr(thing, "fn", thing)
+    code = textwrap.dedent(inspect.getsource(thing)).rstrip()
+    display(Markdown(f"`{thing.__module__}.{thing.__qualname__}`\n\n```python\n{code}\n```"))
+
+
+def as_png(figure: Figure) -> bytes:
+    """Close a figure and return it as a PNG of 256 colors, which keeps notebooks small."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
+    plt.close(figure)
+    image = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    image.save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def shown_width(figure: Figure) -> int:
+    """Return how many CSS pixels wide a page shows a figure, whatever its resolution."""
+    return round(figure.get_size_inches()[0] * 96)
