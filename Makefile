@@ -9,7 +9,7 @@ ifdef UV
 VENV := $(BIN)/python
 INSTALL := uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 ifdef PIP_FIND_LINKS
-# pip parts a list with spaces, uv with commas.
+# pip separates the entries of a list with spaces, uv with commas.
 space := $() $()
 comma := ,
 export UV_FIND_LINKS ?= $(subst $(space),$(comma),$(strip $(PIP_FIND_LINKS)))
@@ -20,7 +20,18 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTHON ?= python3
 endif
 
-.PHONY: help lab test train results test-gpu bench-gpu notebooks clean
+PYTHON_CODE := swin_tutorial tests notebooks
+PROSE := README.md docs data/README.md
+# The core: the modules that a reader reads in order, and their tests. `make check` looks at these.
+CORE := axis windows grid masks reference position_bias attention model presets weight_layouts \
+	weights backends/__init__ backends/eager backends/sdpa backends/flex
+CORE_CODE := $(CORE:%=swin_tutorial/%.py)
+CORE_TESTS := $(addprefix tests/test_,$(addsuffix .py,axis windows grid masks reference attention \
+	model plain_modules project readme))
+# One thread a worker: there are as many workers as cores.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+
+.PHONY: help lab check style test train results test-gpu bench-gpu notebooks clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -28,16 +39,21 @@ help:  ## list these commands
 lab: .venv/installed  ## install what is needed and open the notebooks in JupyterLab
 	@$(BIN)/swin-tutorial lab --port $(PORT)
 
-test: .venv/installed-test  ## check style and spelling, and run every test and every notebook
-	@$(BIN)/ruff format --check swin_tutorial tests notebooks
-	@$(BIN)/ruff check swin_tutorial tests notebooks
-	@$(BIN)/codespell README.md swin_tutorial tests data/README.md notebooks
-	@# One thread a worker: the workers are as many as the cores.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests notebooks -m "not gpu" -rs -n auto --dist loadscope \
-		--nbval --nbval-current-env --nbval-cell-timeout=300 \
-		--nbval-sanitize-with tests/notebooks/sanitise.cfg
+check: style  ## check style, spelling, types and the core's unit tests, in less than a minute
+	@$(PYTEST) $(CORE_TESTS) -q -n auto --dist worksteal
 
-train: .venv/installed  ## train the small model, or go on with it: 5 minutes on 2 cores (ARGS= for options)
+style: .venv/installed-test
+	@$(BIN)/ruff format --check $(PYTHON_CODE)
+	@$(BIN)/ruff check $(PYTHON_CODE)
+	@$(BIN)/codespell $(PROSE) $(PYTHON_CODE)
+	@$(BIN)/ty check $(CORE_CODE)
+
+test: style  ## run every check that CI runs: style, types, every test, every notebook
+	@$(PYTEST) tests notebooks -m "not gpu" -rs -n auto --dist loadscope \
+		--nbval --nbval-current-env --nbval-cell-timeout=300 \
+		--nbval-sanitize-with tests/notebooks/sanitize.cfg
+
+train: .venv/installed  ## train the small model, or resume its run: 5 minutes on 2 cores (ARGS= for options)
 	@$(BIN)/swin-tutorial train quick --resume $(ARGS)
 
 results: .venv/installed  ## make every recorded result that is missing and that this machine can make
@@ -52,7 +68,7 @@ bench-gpu: .venv/installed-test  ## time everything on a GPU, into data/results/
 	$(BIN)/swin-tutorial bench model --json data/results/bench_gpu_model.json
 
 notebooks: .venv/installed-test  ## execute every notebook again and store it in its normal form
-	@$(BIN)/python tests/notebooks/normalise.py
+	@$(BIN)/python tests/notebooks/normalize.py
 
 clean:  ## remove .venv, caches and build products; your runs and the data stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis mutants
@@ -72,10 +88,10 @@ endif
 
 .venv/installed: pyproject.toml constraints.txt | $(VENV)
 	@echo 'Installing into .venv; the first time takes some minutes, most of them for PyTorch.'
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[notebooks,train]'
 	@touch $@
 
-# It stands on the installation above and so only adds to it.
+# It builds on the installation above and only adds to it.
 .venv/installed-test: .venv/installed
 	$(INSTALL) --editable '.[test]'
 	@touch $@

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from normalise import as_text, normalise
+from normalize import as_text, normalize
 
 LONGEST_CELL = 35  # lines
 WIDEST_CELL = 100  # columns
@@ -63,7 +63,7 @@ def unexecuted(notebook: NotebookNode) -> list[str]:
 
 def abnormal(notebook: NotebookNode, text: str, chapter: str) -> list[str]:
     """Complain if the file is not the notebook's normal form."""
-    if text == as_text(normalise(notebook, chapter)):
+    if text == as_text(normalize(notebook, chapter)):
         return []
     return ["not in its normal form: run make notebooks"]
 

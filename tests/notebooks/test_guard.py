@@ -14,7 +14,7 @@ from guard import (
     without_reason,
 )
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from normalise import NOTEBOOKS, as_text, normalise
+from normalize import NOTEBOOKS, as_text, normalize
 
 # How many cells of a notebook nbval may not compare strictly.  Each gives its reason in its first
 # comment; one more is a decision to take here.
@@ -130,7 +130,7 @@ def test_base64_and_relative_paths_and_addresses_are_not_absolute_paths(text):
 
 
 def test_refuses_what_is_not_normal():
-    normal = normalise(notebook(cell()), "01")
+    normal = normalize(notebook(cell()), "01")
     assert abnormal(normal, as_text(normal), "01") == []
     assert len(abnormal(normal, as_text(normal).rstrip(), "01")) == 1
     normal.metadata["widgets"] = {}

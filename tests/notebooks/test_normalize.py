@@ -6,7 +6,7 @@ import json
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from normalise import as_text, execute, normalise
+from normalize import as_text, execute, normalize
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def messy():
 
 @pytest.fixture
 def normal(messy):
-    return normalise(messy, "01")
+    return normalize(messy, "01")
 
 
 def test_is_idempotent(normal):
-    assert normalise(normal, "01") == normal
-    assert as_text(normalise(nbformat.reads(as_text(normal), 4), "01")) == as_text(normal)
+    assert normalize(normal, "01") == normal
+    assert as_text(normalize(nbformat.reads(as_text(normal), 4), "01")) == as_text(normal)
 
 
 def test_leaves_its_argument_alone(messy):
     before = copy.deepcopy(messy)
-    normalise(messy, "01")
+    normalize(messy, "01")
     assert messy == before
 
 
@@ -69,7 +69,7 @@ def test_ids_are_readable_and_unique_and_existing_ones_stay(normal):
 def test_a_new_cell_renames_no_other(normal):
     before = [c.id for c in normal.cells]
     normal.cells.insert(1, new_code_cell("new = 1"))
-    after = [c.id for c in normalise(normal, "01").cells]
+    after = [c.id for c in normalize(normal, "01").cells]
     assert after.pop(1) not in before
     assert after == before
 
@@ -107,7 +107,7 @@ def test_executing_twice_writes_the_same(tmp_path):
     source = "import os\nprint(len(os.listdir()))\nobject()"
     notebook = new_notebook(cells=[new_code_cell(source), new_code_cell("1 / 4")])
     (tmp_path / "one file").touch()
-    first, second = (as_text(normalise(execute(notebook, tmp_path), "01")) for _ in range(2))
+    first, second = (as_text(normalize(execute(notebook, tmp_path), "01")) for _ in range(2))
     assert first == second
     assert '"1\\n"' in first  # it ran in the folder that was asked for
     assert "at 0x..." in first

@@ -1,6 +1,6 @@
 """Execute the notebooks and store them in their normal form: what diffs well and GitHub shows.
 
-python tests/notebooks/normalise.py [NOTEBOOK ...]     (default: all)
+python tests/notebooks/normalize.py [NOTEBOOK ...]     (default: all)
 """
 
 import copy
@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from nbval.plugin import get_sanitize_patterns
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-RULES = get_sanitize_patterns(Path(__file__).with_name("sanitise.cfg").read_text("utf-8"))
+RULES = get_sanitize_patterns(Path(__file__).with_name("sanitize.cfg").read_text("utf-8"))
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -28,7 +28,7 @@ SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){0,3}(-[0-9a-f]{12})?")  # nbformat's, Lab's uuid
 
 
-def normalise(notebook: NotebookNode, chapter: str) -> NotebookNode:
+def normalize(notebook: NotebookNode, chapter: str) -> NotebookNode:
     """Return the notebook's normal form; the one given is left alone.
 
     ``chapter`` is its number, after which the cells are named that have no readable id yet.
@@ -73,11 +73,11 @@ def _normal_cell(cell: NotebookNode) -> NotebookNode:
 
 def _normal_output(output: NotebookNode) -> NotebookNode:
     if output.output_type == "stream":
-        output.text = _sanitised(output.text)
+        output.text = _sanitized(output.text)
     data = output.get("data", {})
     for mime in data:
         if mime.startswith("text/"):
-            data[mime] = _sanitised(data[mime])
+            data[mime] = _sanitized(data[mime])
         elif mime.startswith("image/") and mime != "image/svg+xml":
             data[mime] = "".join(data[mime].split())
     if len(data) > 1:
@@ -86,7 +86,7 @@ def _normal_output(output: NotebookNode) -> NotebookNode:
     return output
 
 
-def _sanitised(text: str) -> str:
+def _sanitized(text: str) -> str:
     for pattern, replacement in RULES:
         text = re.sub(pattern, replacement, text)
     return text
@@ -133,11 +133,11 @@ def _count(cells: list[NotebookNode]) -> None:
 
 
 def main(paths: list[Path]) -> None:
-    """Execute, normalise and write the notebooks."""
+    """Execute, normalize and write the notebooks."""
     for path in paths:
         print(path.name, flush=True)
         notebook = execute(nbformat.read(path, nbformat.NO_CONVERT), path.parent)
-        path.write_text(as_text(normalise(notebook, path.name[:2])), "utf-8")
+        path.write_text(as_text(normalize(notebook, path.name[:2])), "utf-8")
 
 
 if __name__ == "__main__":
