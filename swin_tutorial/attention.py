@@ -19,9 +19,9 @@ from swin_tutorial.windows import Size, sizes_per_axis, window_axes
 class WindowAttention(nn.Module):
     """Multi-head self-attention within each window: plain windows (W-MSA) or shifted ones (SW-MSA).
 
-    To this module only the mask tells them apart: the tokens have been rolled before.  The mask is
-    an argument because it depends on the size of the map; nothing else here does.  Parameters are
-    named as in the official code.
+    To ``forward`` only the mask tells them apart: its windows are cut already (``attend`` does
+    that).  The mask is an argument because it depends on the size of the map; no parameter does.
+    Parameters are named as in the official code.
 
     Args:
         dim: channels of the feature map, c; divided evenly among the heads.
@@ -31,11 +31,12 @@ class WindowAttention(nn.Module):
         attn_drop: probability of dropping an attention weight while training.
         proj_drop: probability of dropping an output channel of a token while training.
         backend: "sdpa" (PyTorch's fused attention, the default), "eager" (step by step), "flex"
-            (FlexAttention), "fused" (our own kernel, on a GPU), or "auto" (the kernel on GPUs where
-            it was measured, sdpa elsewhere).
+            (FlexAttention), "fused" (our own kernel, on a GPU), or "auto" (the kernel where it was
+            measured to be faster and can do the job, sdpa otherwise).
 
-    Raises ValueError if ``dim`` does not divide by the heads, for an unknown backend, or for a
-    probability outside [0, 1); ImportError for "fused" without Triton.
+    Raises ValueError if ``dim`` is not divisible by the heads, for an unknown backend, or for a
+    probability outside [0, 1) or one that the backend does not have; ImportError for "fused"
+    without Triton.
     Source: Swin, section 3.2, equation 4.
     """
 
@@ -67,8 +68,14 @@ class WindowAttention(nn.Module):
         """Attend within the windows that ``grid`` cuts a feature map into.
 
         ``use_mask=False`` leaves the mask out, to see what it is for.  Raises ValueError if the map
-        is not of the grid's size, or if the backend can't take it.
+        is not of the grid's size, if the grid's windows are not this module's, or if the backend
+        can't take the map.
         """
+        if grid.window_size != self.window_size:
+            raise ValueError(
+                f"the grid has windows of {grid.window_size} and this module of "
+                f"{self.window_size}: make both with the same window_size"
+            )
         if self._uses_kernel(x, use_mask):
             return self._attend_with_kernel(x, grid)
         mask = grid.mask(x.device) if use_mask and grid.needs_mask else None
@@ -266,7 +273,7 @@ class WindowAttentionV2(WindowAttention):
         return (unit_q * scale).to(q.dtype), unit_k.to(k.dtype), 1.0
 
     def kernel_logit_scale(self) -> Float[Tensor, "heads"]:
-        """Return the logarithm of the scale of each head."""
+        """Return the logarithm of the scale of each head; the kernel applies the cap of 100."""
         return self.logit_scale.flatten()
 
 
@@ -277,8 +284,8 @@ def _check_options(
     check_size("num_heads", num_heads)
     if dim % num_heads:
         raise ValueError(
-            f"dim={dim} does not divide by num_heads={num_heads}: every head needs the same number "
-            "of channels"
+            f"dim={dim} is not divisible by num_heads={num_heads}: every head needs the same "
+            "number of channels"
         )
     for name, rate in (("attn_drop", attn_drop), ("proj_drop", proj_drop)):
         if not 0 <= rate < 1:

@@ -1,9 +1,11 @@
 """One axis of a feature map, cut into shifted windows: here the mask is decided (chapters 00, 01).
 
-Swin shifts its windows so that they straddle the old borders.  That leaves short windows at both
-ends: below, 2, 4 and 2 tokens in place of 4 and 4.  Uneven windows do not fit into one tensor, so
-Swin rolls the tokens instead.  All windows are full again, but the last one now holds two short
-windows at once, and the mask keeps those two apart.  We call each true window a *strip*.
+Attention in fixed windows never crosses their borders.  So every other block of Swin shifts its
+windows, and they straddle the old borders.  That leaves short windows at both ends: below, 2, 4 and
+2 tokens instead of 4 and 4.  Uneven windows do not fit into one tensor, so Swin rolls the tokens
+instead.  All windows are full again, but the last one now holds two short windows, from opposite
+ends of the row.  Their tokens are not neighbors, and the mask keeps them apart.  We call each true
+window a *strip*.
 
 A row of 8 tokens, windows of 4, shifted by 2:
 
@@ -12,7 +14,7 @@ A row of 8 tokens, windows of 4, shifted by 2:
     after the roll     2 3 4 5 | 6 7 0 1        two full windows
     strip              1 1 1 1 | 2 2 0 0        6 and 7 may not attend to 0 and 1
 
-The rule: a token may attend to another token of its window exactly if both are in the same strip.
+The rule: a token may attend to another token of its window exactly when both are in the same strip.
 
 An image is the product of two such axes (``swin_tutorial.grid``).
 """
@@ -24,6 +26,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+# Plain operations (is an int, min, torch.roll, is surely true) that also take sizes not known yet.
 from swin_tutorial._symbolic import is_whole_number, minimum, roll, statically_true
 
 Padding = Literal["mask", "attend"]
@@ -40,10 +43,11 @@ class Axis:
         shift_size: tokens by which the windows are shifted, from 0 to ``window_size - 1``.
         padding: "mask" keeps real tokens and padding from attending to each other; "attend" treats
             padding like any other token, as the public implementations do.
-        periodic: whether the two ends are neighbors, as on a ring: nothing is masked there.
+        periodic: whether the two ends are neighbors, as on a ring: such an axis needs no mask.
 
-    Raises TypeError for anything but whole numbers, and ValueError for sizes out of range or for a
-    periodic axis that does not divide into windows.
+    Raises TypeError for sizes that are not whole numbers or a ``periodic`` that is no bool, and
+    ValueError for sizes out of range, an unknown ``padding``, or a periodic axis that does not
+    divide into windows.
     Source: Swin, section 3.2.
     """
 
@@ -112,8 +116,9 @@ class Axis:
         are 1 1 1 1 2 3 0 0.  On a ring of 8, the last strip and the first are one: 1 1 1 1 0 0 0 0.
         """
         position = self.positions_before_roll(device)
-        # The first strip is short: the edge cut off this many tokens at its start (2 in the example
-        # at the top, none without a shift).  Counting them in, strips are as long as windows.
+        # The first strip has only effective_shift tokens; the others are missing at its start (4
+        # with windows of 7 shifted by 3, none without a shift).  Counting them in, every strip is
+        # as long as a window.
         cut_off = -self.effective_shift % self.window_size
         strips = (position + cut_off) // self.window_size
         if self.periodic:

@@ -113,11 +113,11 @@ class WindowGrid:
     # --- who may attend to whom ---
 
     def region_ids(self, device: Device = None) -> Int[Tensor, "*padded"]:
-        """Give each token of the rolled map the number of its region: one strip on each axis.
+        """Return the region of each token of the rolled map: it combines one strip from each axis.
 
-        Two tokens of a window may attend to each other exactly if they share a region.  Regions are
-        numbered row by row on the map *before* the roll, so the first number here is not 0.  A map
-        of 4 x 4 tokens, windows of 2, shifted by 1:
+        Two tokens of a window may attend to each other exactly when they share a region.  Regions
+        are numbered row by row on the map *before* the roll, so the first number here is not 0.  A
+        map of 4 x 4 tokens, windows of 2, shifted by 1:
 
             4 4 | 5 3      the first window is one region: no mask
             4 4 | 5 3      the second: its left and right columns may not see each other
@@ -195,13 +195,13 @@ class WindowGrid:
         return tuple(reversed(token))
 
     def is_padding(self, token: Sequence[int]) -> bool:
-        """Return whether a token of the padded map, named as in ``locate``, is padding."""
+        """Return whether a token of the padded map, given as in ``locate``, is padding."""
         return any(position >= length for position, length in zip(token, self.size, strict=True))
 
 
 @remembered
 def _grid_mask(grid: WindowGrid, device: Device) -> Bool[Tensor, "n t t"]:
-    """Two tokens may attend to each other exactly if they are in the same strip on every axis."""
+    """Two tokens may attend to each other exactly when their strips agree on every axis."""
     mask, *others = (axis.mask(device) for axis in grid.axes)
     for other in others:
         # Pair every window so far with every window of this axis: allowed means allowed on both.

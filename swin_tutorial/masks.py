@@ -1,5 +1,4 @@
-"""Who may attend to whom: the shifted-window mask beside padding and look-ahead masks (chapters 03,
-05).
+"""Who may attend to whom: shifted-window, padding and look-ahead masks (chapters 03, 05).
 
 The shifted-window mask is made in ``Axis.mask``, for one axis, and in ``WindowGrid.mask``, for the
 product of axes; ``shifted_window_mask`` is a shortcut.

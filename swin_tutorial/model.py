@@ -26,11 +26,11 @@ class SwinConfig:
 
     Args:
         version: 1, or 2 for cosine attention, a position bias made by a network, and norms after
-            attention and MLP in place of before them.
+            attention and MLP instead of before.
         embed_dim: channels of the first stage; each later stage has twice as many.
         depths: blocks in each stage; odd ones (counting from 0) have shifted windows.
         num_heads: attention heads in each stage.
-        window_size: tokens per window, one number for both axes or one per axis.
+        window_size: the sides of a window in tokens, one number for both axes or one per axis.
         window_sizes: the window of each stage, in place of ``window_size``.
         pretrained_window_sizes: V2 only: the window of each stage with which the position bias was
             trained, if it differs from the model's.
@@ -52,7 +52,7 @@ class SwinConfig:
         use_shift: False leaves out the shift, to see what it is for.
         use_mask: False leaves out the mask, likewise.
 
-    Raises ValueError if the fields do not fit together.
+    Raises ValueError if the fields do not fit together; building the model checks the rest.
     """
 
     version: int = 1
@@ -91,7 +91,8 @@ class SwinConfig:
             object.__setattr__(self, name, tuple(value))
             if len(value) != len(self.depths):
                 raise ValueError(
-                    f"{name} {tuple(value)} must have one entry per stage, as depths {self.depths}"
+                    f"{name} {tuple(value)} must have one entry per stage, like depths "
+                    f"{self.depths}"
                 )
         if self.pretrained_window_sizes is not None and self.version == 1:
             raise ValueError(
@@ -149,7 +150,7 @@ class PatchMerging(nn.Module):
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h2 w2 c2"]:
         """Return the feature map of the next stage."""
         x = pad_to_windows(x, 2)
-        # Column before row: the order in which the official weights expect the four tokens.
+        # Down each column, then the next column: the order that the official weights expect.
         x = rearrange(x, "b (h row) (w column) c -> b h w (column row c)", row=2, column=2)
         return self.norm(self.reduction(x)) if self.norm_last else self.reduction(self.norm(x))
 
@@ -196,7 +197,7 @@ class SwinTransformerBlock(nn.Module):
 
     ``shift_size`` 0 makes it W-MSA, ``window_size // 2`` SW-MSA.  It works on maps with as many
     axes as ``window_size`` has; ``padding`` and ``periodic`` may be one value per axis.  The other
-    arguments are those of ``SwinConfig``, for one block.
+    arguments correspond to those of ``SwinConfig``.
     """
 
     def __init__(

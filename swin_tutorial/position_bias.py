@@ -7,7 +7,7 @@ from torch import Tensor
 
 from swin_tutorial._symbolic import remembered
 from swin_tutorial.axis import Device
-from swin_tutorial.windows import Size, window_axes
+from swin_tutorial.windows import Size, sizes_per_axis, window_axes
 
 
 def relative_position_index(window_size: Size, device: Device = None) -> Int[Tensor, "t t"]:
@@ -42,7 +42,8 @@ def log_spaced_offsets(
     clone it before you write to it.
     Source: the official code; Swin V2, section 3.3, names the logarithm but not the 8.
     """
-    window, pretrained = window_axes(window_size), window_axes(pretrained_window_size)
+    window = window_axes(window_size)
+    pretrained = sizes_per_axis("pretrained_window_size", pretrained_window_size, len(window))
     return _log_spaced_offsets(window, pretrained, device=device)
 
 

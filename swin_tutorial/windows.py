@@ -2,8 +2,8 @@
 
 Feature maps are channels-last: ``b l c`` is a signal, ``b h w c`` an image, ``b d h w c`` a video,
 and ``b *size c`` any of them.  Windows are ``b n t c``: *n* windows, row by row, of *t* tokens, row
-by row.  A size is counted in tokens: an int means the same on every axis, a tuple has one number
-per axis.
+by row.  Sizes are counted in tokens, one number per axis.  For a window or a shift on a map, an int
+means the same number on every axis; as the size of a map, an int means one axis.
 """
 
 import math
@@ -92,8 +92,8 @@ def cyclic_shift(x: Shaped[Tensor, "b *size c"], shift_size: Size) -> Shaped[Ten
     """Roll a feature map towards its start: the first tokens of each axis move to its far end.
 
     With a shift of 2, 0 1 2 3 4 5 6 7 becomes 2 3 4 5 6 7 0 1: on each axis, the token at position
-    y' stood at y = (y' + shift) mod size.  ``window_partition`` now cuts the shifted windows of the
-    map.  A map shifted by 0 is returned as it is, without a copy.
+    y' stood at y = (y' + shift) mod size.  ``window_partition`` now cuts the shifted windows, the
+    short ones at both ends in one.  A map shifted by 0 is returned as it is, without a copy.
     Raises ValueError unless 0 <= shift < map size on each axis.
     Source: Swin, section 3.2, figure 4.
     """
@@ -147,7 +147,7 @@ def per_axis(name: str, value: object, num_axes: int) -> tuple:
 
 
 def sizes_per_axis(name: str, value: Size, num_axes: int, at_least: int = 1) -> tuple[int, ...]:
-    """Return a size as one number per axis, none too small; errors show ``name``."""
+    """Return a size as one number per axis, each at least ``at_least``; messages show ``name``."""
     sizes = per_axis(name, value, num_axes)
     for number in sizes:
         check_size(name, number, at_least)
@@ -160,16 +160,16 @@ def map_size(x: Shaped[Tensor, "b *size c"]) -> tuple[int, ...]:
     return map_axes(tuple(x.shape[1:-1]))
 
 
-def window_axes(window_size: Size, name: str = "window_size") -> tuple[int, ...]:
+def window_axes(window_size: Size) -> tuple[int, ...]:
     """Return the size of a window that has no map yet: an int makes it square, on two axes.
 
     Raises TypeError or ValueError, naming it, unless it has one to three axes.
     """
-    axes = (window_size, window_size) if isinstance(window_size, int) else tuple(window_size)
+    axes = tuple(window_size) if isinstance(window_size, Sequence) else (window_size, window_size)
     if not 1 <= len(axes) <= 3:
-        raise ValueError(f"{name} must have one to three axes, got {window_size!r}")
+        raise ValueError(f"window_size must have one to three axes, got {window_size!r}")
     for size in axes:
-        check_size(name, size)
+        check_size("window_size", size)
     return axes
 
 
@@ -195,7 +195,7 @@ def _check_tensor(name: str, x: Tensor, dimensions: Sequence[int], shape: str) -
     if x.ndim not in dimensions:
         raise ValueError(
             f"{name} must have the shape ({shape}), got {tuple(x.shape)}: "
-            "a single item needs a batch axis, x[None]"
+            f"a single item needs a batch axis, {name}[None]"
         )
 
 

@@ -337,6 +337,14 @@ def test_parameters_have_the_official_names():
             ValueError,
             r"maps of 8x8 tokens, got shape \(1, 8, 9, 8\)",
         ),
+        (
+            # As many tokens in a window, but the bias of another shape.
+            lambda: WindowAttention(8, (2, 8), 2).attend(
+                torch.zeros(1, 8, 8, 8), WindowGrid((8, 8), 4)
+            ),
+            ValueError,
+            r"windows of \(4, 4\) and this module of \(2, 8\): make both with the same",
+        ),
     ],
 )
 def test_bad_input_is_named_with_its_remedy(call, error, words):

@@ -115,6 +115,7 @@ def test_an_axis_is_a_value():
             r"and window_size // 2 for shifted ones \(SW-MSA\)$",
         ),
         ((8, 4, 2, "zero"), ValueError, """^padding must be "mask" or "attend", got 'zero'$"""),
+        ((8, 4, 2, "mask", "no"), TypeError, "^periodic must be True or False, got 'no'$"),
         (
             (10, 4, 2, "mask", True),
             ValueError,

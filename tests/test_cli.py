@@ -1,6 +1,7 @@
 """The command line: everything is listed, a mistake is named and ends with a status above 0."""
 
 import importlib
+import inspect
 import signal
 import subprocess
 import sys
@@ -72,10 +73,15 @@ def test_a_mistake_in_the_line_is_named_with_its_remedy(arguments, messages):
 def test_a_benchmark_gets_the_file_to_write_to(name, monkeypatch):
     asked = []
     module = importlib.import_module(f"swin_tutorial.bench.{name}")
+    parameters = inspect.signature(module.run).parameters
     monkeypatch.setattr(module, "run", lambda *args, **options: asked.append((args, options)))
     assert invoke("bench", name, "--json", "there.json").status == 0
-    options = {"compiled": True} if name == "model" else {}
-    assert asked == [((Path("there.json"),), options)]
+    ((arguments, options),) = asked
+    assert arguments == (Path("there.json"),)
+    # The defaults of the command are those of the function.
+    assert options == {option: parameters[option].default for option in options}
+    if name == "model":
+        assert set(options) == set(parameters) - {"json_file"}
 
 
 @pytest.mark.parametrize(

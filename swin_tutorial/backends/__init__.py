@@ -1,4 +1,4 @@
-"""Ways to compute attention in windows: pure functions that give the same result, up to rounding.
+"""Ways to compute attention in windows: functions that give the same result, up to rounding.
 
 ``eager``, ``sdpa`` and ``flex`` each have ``attend(q, k, v, bias, mask, scale, dropout)``.  The
 kernel in ``fused`` reads the feature map itself and so has an ``attend`` of its own.

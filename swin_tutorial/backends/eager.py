@@ -1,4 +1,4 @@
-"""Attention step by step: every score and every weight exists as a number."""
+"""Attention step by step: every score and every weight is held in memory, to be looked at."""
 
 import torch.nn.functional as F
 from einops import einsum

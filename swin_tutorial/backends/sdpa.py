@@ -20,12 +20,12 @@ def attend(
     dropout: float = 0.0,
 ) -> Float[Tensor, "b n heads t d"]:
     """Return the values, averaged with the attention weights."""
-    # PyTorch's kernel for CPUs gives a bias no gradient.  It falls back to single steps then, which
-    # are slower than ours (docs/performance.md).
+    # PyTorch's kernel for CPUs cannot differentiate the bias.  PyTorch then takes separate steps,
+    # which are slower than ours (docs/performance.md).
     if q.device.type == "cpu" and bias.requires_grad and torch.is_grad_enabled():
         return eager.attend(q, k, v, bias, mask, scale, dropout)
     # PyTorch's kernels take 4 dimensions, so the windows join the batch.  That moves no data, but
-    # bias + mask, which differ from window to window, are repeated for every image.
+    # the mask differs from window to window, so bias + mask is repeated for every image.
     batch, n = q.shape[:2]
     added = bias.to(q.dtype)[None]
     if mask is not None:
