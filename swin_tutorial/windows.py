@@ -7,6 +7,7 @@ means the same number on every axis; as the size of a map, an int means one axis
 """
 
 import math
+import operator
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -58,8 +59,8 @@ def window_reverse(
     _check_tensor("windows", windows, (4,), "b n t c")
     size = map_axes(size)
     window = sizes_per_axis("window_size", window_size, len(size))
-    counts = tuple(n // m for n, m in zip(size, window, strict=True))
-    tiles = all(n == k * m for n, k, m in zip(size, counts, window, strict=True))
+    counts = tuple(map(operator.floordiv, size, window))
+    tiles = tuple(map(operator.mul, counts, window)) == size
     if not tiles or tuple(windows.shape[1:3]) != (math.prod(counts), math.prod(window)):
         raise ValueError(
             f"{windows.shape[1]} windows of {windows.shape[2]} tokens do not tile a map of "
@@ -80,7 +81,7 @@ def pad_to_windows(
     Source: torchvision's ``shifted_window_attention``, which pads before it shifts.
     """
     size = map_size(x)
-    missing = [p - n for p, n in zip(padded_size(size, window_size), size, strict=True)]
+    missing = list(map(operator.sub, padded_size(size, window_size), size))
     if all(statically_true(tokens == 0) for tokens in missing):
         return x
     # F.pad counts from the last dimension: first the channels, then the axes from last to first.
@@ -181,7 +182,7 @@ def size_text(size: tuple[int, ...]) -> str:
 def _shift_within_map(x: Tensor, shift_size: Size) -> tuple[int, ...]:
     size = map_size(x)
     shift = sizes_per_axis("shift_size", shift_size, len(size), at_least=0)
-    if any(tokens >= length for tokens, length in zip(shift, size, strict=True)):
+    if any(map(operator.ge, shift, size)):
         raise ValueError(
             f"shift_size {shift} must be smaller than the map of {size_text(size)} tokens: "
             "a longer roll only wraps around again"

@@ -211,6 +211,8 @@ def test_a_grid_makes_tensors_on_the_device_asked_for():
         assert grid.mask().device.type == "meta"
         assert grid.mask("cpu").device.type == "cpu"
     assert grid.region_ids("meta").device.type == grid.mask("meta").device.type == "meta"
+    token = torch.zeros(1, dtype=torch.long)
+    assert grid.mask_mod("meta")(token, 0, token, token).device.type == "meta"
     assert grid.region_ids().device.type == grid.mask().device.type == "cpu"
 
 
@@ -244,6 +246,7 @@ def test_a_grid_makes_tensors_on_the_device_asked_for():
         (lambda: WindowGrid((7, 8), 4).locate((8, 0)), ValueError, r"token \(8, 0\) .* 8x8"),
         (lambda: WindowGrid((7, 8), 4).locate((0, -1)), ValueError, r"token \(0, -1\)"),
         (lambda: WindowGrid((7, 8), 4).locate((0,)), ValueError, r"token \(0,\)"),
+        (lambda: WindowGrid((7, 8), 4).is_padding((0,)), ValueError, "argument 2 is longer"),
         (lambda: WindowGrid((7, 8), 4).origin(4, 0), ValueError, "token 0 in window 4: .* 4 win"),
         (lambda: WindowGrid((7, 8), 4).origin(0, 16), ValueError, "windows of 16 tokens"),
         (lambda: WindowGrid((7, 8), 4).origin(-1, 0), ValueError, "window -1"),

@@ -26,6 +26,16 @@ def test_the_functions_are_the_grid_s_methods():
     assert torch.equal(region_ids(*arguments), grid.region_ids())
 
 
+def test_windows_are_not_shifted_unless_asked():
+    assert shifted_window_mask((8, 8), 4).all()
+    assert torch.equal(region_ids((8, 8), 4), region_ids((8, 8), 4, 0))
+
+
+def test_no_window_has_no_pattern():
+    patterns, index = distinct_patterns(torch.ones(0, 4, 4, dtype=torch.bool))
+    assert (len(patterns), index.dtype) == (0, torch.long)
+
+
 def test_region_ids_of_a_map_that_divides():
     """4 x 4 tokens, windows of 2, shift 1: nine windows on the map, of which four are whole."""
     assert region_ids((4, 4), 2, 1).tolist() == [

@@ -17,6 +17,7 @@ from swin_tutorial.windows import (
     per_axis,
     reverse_cyclic_shift,
     sizes_per_axis,
+    window_axes,
     window_partition,
     window_reverse,
 )
@@ -151,6 +152,10 @@ def test_a_single_value_goes_for_all_axes():
     assert sizes_per_axis("shift_size", 0, 2, at_least=0) == (0, 0)
 
 
+def test_a_window_that_has_no_map_yet_is_square_where_an_int_is_given():
+    assert (window_axes(7), window_axes((7,)), window_axes([2, 7, 5])) == ((7, 7), (7,), (2, 7, 5))
+
+
 X = torch.zeros(1, 8, 12, 2)
 WINDOWS = torch.zeros(1, 6, 16, 2)
 
@@ -200,11 +205,23 @@ WINDOWS = torch.zeros(1, 6, 16, 2)
         (lambda: cyclic_shift(X, 8), ValueError, r"shift_size \(8, 8\) .* 8x12"),
         (lambda: cyclic_shift(X, (0, 12)), ValueError, r"shift_size \(0, 12\) must be smaller"),
         (lambda: reverse_cyclic_shift(X[0, 0], 1), ValueError, "x must have the shape"),
-        (lambda: reverse_cyclic_shift(X, (8, 0)), ValueError, "a longer roll only wraps"),
+        (
+            lambda: reverse_cyclic_shift(X, (8, 0)),
+            ValueError,
+            "tokens: a longer roll only wraps around again$",
+        ),
         (lambda: padded_size((0, 5), 2), ValueError, "^size must be at least 1, got 0"),
         (lambda: padded_size((4, 5), 0), ValueError, "window_size must be at least 1"),
         (lambda: padded_size((), 2), ValueError, r"^size must have one to three axes, got \(\)"),
         (lambda: map_axes((1, 2, 3, 4)), ValueError, r"one to three axes, got \(1, 2, 3, 4\)"),
+        (lambda: window_axes(7.0), TypeError, r"^window_size must be .* got 7.0: convert it"),
+        (lambda: window_axes((7, 0)), ValueError, r"^window_size must be at least 1, got 0$"),
+        (
+            lambda: window_axes(()),
+            ValueError,
+            r"^window_size must have one to three axes, got \(\)$",
+        ),
+        (lambda: window_axes((1,) * 4), ValueError, r"one to three axes, got \(1, 1, 1, 1\)$"),
         (lambda: map_axes("77"), TypeError, "size must be a whole number, got '7'"),
     ],
 )
