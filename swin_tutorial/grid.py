@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
@@ -205,7 +205,8 @@ def _grid_mask(grid: WindowGrid, device: Device) -> Bool[Tensor, "n t t"]:
     mask, *others = (axis.mask(device) for axis in grid.axes)
     for other in others:
         # Pair every window so far with every window of this axis: allowed means allowed on both.
-        mask = rearrange(mask, "n1 q1 k1 -> n1 1 q1 1 k1 1")
-        other = rearrange(other, "n2 q2 k2 -> 1 n2 1 q2 1 k2")
-        mask = rearrange(mask & other, "n1 n2 q1 q2 k1 k2 -> (n1 n2) (q1 q2) (k1 k2)")
+        k1, k2 = mask.shape[-1], other.shape[-1]
+        mask = repeat(mask, "n1 q1 k1 -> n1 1 q1 1 (k1 k2)", k2=k2)
+        other = repeat(other, "n2 q2 k2 -> 1 n2 1 q2 (k1 k2)", k1=k1)
+        mask = rearrange(mask & other, "n1 n2 q1 q2 k -> (n1 n2) (q1 q2) k")
     return mask
