@@ -27,29 +27,35 @@ def true_window_of_each_token(geometry):
     return numbers.flatten()
 
 
-def gradient_of_every_token(geometry):
-    """Return the gradient of each token's output to each token of the map, in one backward pass.
+def output_and_gradient_of_every_token(geometry):
+    """Return the output, and the gradient of each token's output to each token of the map.
 
-    The batch holds a copy of the map for each token; of copy i only token i's output counts.
+    One backward pass does: the batch holds a copy of the map for each token, and of copy i only
+    token i's output counts.
     """
     tokens = prod(geometry.size)
     x = random_map(geometry).expand(tokens, *geometry.size, -1).clone().requires_grad_()
     out = attend(x, geometry).reshape(tokens, tokens, -1)
     out.diagonal().sum().backward()
-    return x.grad.reshape(tokens, tokens, -1)
+    return out[0], x.grad.reshape(tokens, tokens, -1)
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_no_gradient_leaves_its_true_window(part):
+def test_every_true_window_attends_on_its_own(part):
+    """The output is that of attention with no roll and no mask, and no gradient leaves a window."""
     for geometry in SAMPLE[part::4]:
         window = true_window_of_each_token(geometry)
-        felt = (gradient_of_every_token(geometry) != 0).any(-1)
+        out, gradient = output_and_gradient_of_every_token(geometry)
+        felt = (gradient != 0).any(-1)
         assert torch.equal(felt, window[:, None] == window[None, :]), geometry
+        with torch.no_grad():
+            module = attention(geometry.window_size)
+            slow = attend_window_by_window(random_map(geometry), module, *geometry[1:])
+        torch.testing.assert_close(out, slow.flatten(0, -2), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("backend", ["eager", "sdpa"])
-def test_attention_equals_attention_window_by_window(backend):
-    """Output and gradient, against attention with no roll and no mask."""
+def test_gradients_equal_those_of_attention_window_by_window(backend):
     for geometry in SAMPLE[:1000]:
         fast_x, slow_x = (random_map(geometry, batch=2).requires_grad_() for _ in range(2))
         fast = attend(fast_x, geometry, backend)
