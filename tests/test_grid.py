@@ -50,9 +50,10 @@ def test_the_sample_holds_every_kind_of_geometry():
     assert min(kinds.values()) >= 300, kinds
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.usefixtures("unchecked")  # shapes are checked elsewhere; here they cost seconds
+@pytest.mark.parametrize("part", range(2))
 def test_mask_equals_coordinates(part):
-    for geometry in SAMPLE[part::4]:
+    for geometry in SAMPLE[part::2]:
         assert torch.equal(geometry.grid.mask(), brute_force_mask(*geometry)), geometry
 
 
@@ -76,7 +77,7 @@ def labels_of_strips(size, window, shift, padding, periodic, padded):
     return labels
 
 
-@pytest.mark.usefixtures("unchecked")  # shapes are checked elsewhere; here they cost seconds
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("part", range(2))
 def test_region_ids_equal_a_numbered_map_that_is_rolled(part):
     for geometry in SAMPLE[part::2]:
