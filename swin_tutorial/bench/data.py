@@ -3,6 +3,7 @@
 import functools
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ def run(json_file: Path | None = None, *, repeats: int = 5, pictures: int = 128)
     everything = Augmentation(
         crop_padding=2, flip_prob=0.5, random_erasing=0.25, mixup=0.8, cutmix=1.0
     )
+    cropped_too = replace(everything, crop_scale=(0.08, 1.0))
     images = load_images("fashion-mnist-subset", "train")
     in_memory = {
         "in memory, unchanged": DeviceBatches(images, 256, device),
@@ -47,9 +49,9 @@ def run(json_file: Path | None = None, *, repeats: int = 5, pictures: int = 128)
         alone = image_folder(folder, 224, workers=0)
         helped = image_folder(folder, 224, like=alone)
         in_files = {
-            "files, this process": FolderBatches(alone, 32, device, augmentation=everything),
+            "files, this process": FolderBatches(alone, 32, device, augmentation=cropped_too),
             f"files, {helped.workers} workers": FolderBatches(
-                helped, 32, device, augmentation=everything
+                helped, 32, device, augmentation=cropped_too
             ),
         }
         batches = in_memory | in_files

@@ -7,7 +7,7 @@ torchvision's wheel does not import beside a CPU build of PyTorch).
 """
 
 import dataclasses
-import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,15 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
+from swin_tutorial.axis import check_size
 from swin_tutorial.data.randaugment import MAX_MAGNITUDE
 
 # Fraction of the image that is erased, and the rectangle's height over its width (Zhong et al.
 # 2020, Random Erasing, with the upper limits of Swin's official recipe).
 ERASED_AREA = (0.02, 1 / 3)
 ERASED_RATIO = (0.3, 1 / 0.3)
-# The same for the crop of an image in a file, with width over height (Szegedy et al. 2015, as in
-# Swin's official recipe).
-CROP_AREA = (0.08, 1)
+# Width over height of the crop of an image in a file (Szegedy et al. 2015, as in Swin's official
+# recipe).
 CROP_RATIO = (3 / 4, 4 / 3)
 
 
@@ -43,6 +43,8 @@ class Augmentation:
             between the two for each image.
         mix_prob: probability that an image is mixed at all, if mixup or cutmix is on.
         randaugment: magnitude of RandAugment, from 0 (off) to 10; for folders of images only.
+        crop_scale: smallest and largest area of a random crop, as fractions of the image (Swin's
+            official recipe has 0.08 and 1); None for the center.  For folders of images only.
 
     Raises ValueError for a value out of range.
     """
@@ -54,23 +56,43 @@ class Augmentation:
     cutmix: float = 0.0
     mix_prob: float = 1.0
     randaugment: float = 0.0
+    crop_scale: tuple[float, float] | None = None
 
     def __post_init__(self):
-        for name in ("crop_padding", "mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        check_size("crop_padding", self.crop_padding, at_least=0)
+        for name in ("mixup", "cutmix"):
+            if not _is_between(0, getattr(self, name), sys.float_info.max):
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
         for name in ("flip_prob", "random_erasing", "mix_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability, 0 to 1, got {getattr(self, name)}")
-        if not 0 <= self.randaugment <= MAX_MAGNITUDE:
+            if not _is_between(0, getattr(self, name), 1):
+                raise ValueError(f"{name} is a probability, 0 to 1, got {getattr(self, name)!r}")
+        if not _is_between(0, self.randaugment, MAX_MAGNITUDE):
             raise ValueError(
-                f"randaugment is a magnitude, 0 to {MAX_MAGNITUDE}, got {self.randaugment}"
+                f"randaugment is a magnitude, 0 to {MAX_MAGNITUDE}, got {self.randaugment!r}"
+            )
+        if self.crop_scale is not None and not _are_fractions(self.crop_scale):
+            raise ValueError(
+                "crop_scale must be a tuple of the smallest and the largest area, above 0 and up "
+                f"to 1, got {self.crop_scale!r}"
             )
 
     @property
     def mixes(self) -> bool:
         """Whether an image may be mixed with another one."""
         return self.mix_prob > 0 and (self.mixup > 0 or self.cutmix > 0)
+
+
+def _is_between(low, value, high) -> bool:
+    """Return whether a value is a number in a range; NaN, True and text are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _are_fractions(values: object) -> bool:
+    """Return whether a value is two numbers above 0 and up to 1, the smaller one first."""
+    if not isinstance(values, tuple) or len(values) != 2:
+        return False
+    low, high = values
+    return _is_between(sys.float_info.min, high, 1) and _is_between(sys.float_info.min, low, high)
 
 
 @dataclass(frozen=True)
@@ -149,14 +171,18 @@ def draw(
     )
 
 
-def draw_crops(batch_size: int, rng: np.random.Generator) -> Float64[np.ndarray, "batch_size 4"]:
+def draw_crops(
+    batch_size: int, scale: tuple[float, float], rng: np.random.Generator
+) -> Float64[np.ndarray, "batch_size 4"]:
     """Draw random crops, in a form that does not depend on the size of the image.
+
+    ``scale`` is the ``crop_scale`` of an augmentation.
 
     A row holds the area as a fraction of the image, width over height, and where the crop lies
     from left to right and from top to bottom, each from 0 to 1.  ``crop_box`` makes pixels of it.
     """
     area, ratio, left, top = rng.random((4, batch_size))
-    area = np.interp(area, (0, 1), CROP_AREA)
+    area = np.interp(area, (0, 1), scale)
     ratio = np.exp(np.interp(ratio, (0, 1), np.log(CROP_RATIO)))
     return np.stack([area, ratio, left, top], axis=1)
 

@@ -15,6 +15,7 @@ from einops import rearrange
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from swin_tutorial.axis import check_size
 from swin_tutorial.data.augmentation import (
     Augmentation,
     Draws,
@@ -81,12 +82,18 @@ class _Batches:
             raise ValueError(
                 f"batch_size {batch_size} is larger than the set: it has {len(images)} images"
             )
+        augmentation = augmentation or Augmentation()
+        if augmentation.crop_padding >= min(size):
+            raise ValueError(
+                f"crop_padding {augmentation.crop_padding} is too large for images of "
+                f"{size[0]} x {size[1]} pixels: take {min(size) - 1} at most"
+            )
         self.images = images
         self.size = size
         self.batch_size = batch_size
         self.device = torch.device(device)
         self.seed = seed
-        self.augmentation = augmentation or Augmentation()
+        self.augmentation = augmentation
         self.labels = images.labels.to(self.device)
         self.mean, self.std = _channel_statistics(images, self.device)
         self.own = torch.arange(rank * per_process, (rank + 1) * per_process)
@@ -156,8 +163,9 @@ class DeviceBatches(_Batches):
         augmentation: how the images are changed; None for not at all.
         rank, world_size: the number of this process, and how many there are.
 
-    Raises ValueError if the batch is larger than the set or does not divide by the processes, and
-    for RandAugment, which works on images in files.
+    Raises ValueError if the batch is larger than the set or does not divide by the processes, if
+    ``crop_padding`` is not smaller than the images, and for ``randaugment`` and ``crop_scale``,
+    which change images in files.
     """
 
     def __init__(
@@ -170,11 +178,13 @@ class DeviceBatches(_Batches):
         rank: int = 0,
         world_size: int = 1,
     ):
-        if augmentation and augmentation.randaugment:
-            raise ValueError(
-                f"randaugment {augmentation.randaugment} is for images in files, and this set is "
-                "in memory: set it to 0, or train on a folder of images"
-            )
+        for name, off in (("randaugment", 0.0), ("crop_scale", None)):
+            value = getattr(augmentation, name, off)
+            if value != off:
+                raise ValueError(
+                    f"{name} {value} is for images in files, and this set is in memory: "
+                    f"set it to {off}, or train on a folder of images"
+                )
         size = tuple(images.pixels.shape[1:3])
         super().__init__(images, size, batch_size, device, seed, augmentation, rank, world_size)
         pixels = rearrange(images.pixels.to(self.device), "n h w c -> n c h w")
@@ -189,9 +199,8 @@ class DeviceBatches(_Batches):
 class FolderBatches(_Batches):
     """Training batches of images in files, decoded by worker processes.
 
-    Arguments and errors are those of ``DeviceBatches``.  With an augmentation, each image is a
-    random crop of the file's, scaled to ``images.size``, to which RandAugment may be applied; with
-    None, it is the center.
+    Arguments and errors are those of ``DeviceBatches``.  Each image is a crop of the file's, scaled
+    to ``images.size``: a random one if the augmentation has a ``crop_scale``, or else the center.
     """
 
     def __init__(
@@ -207,7 +216,6 @@ class FolderBatches(_Batches):
         super().__init__(
             images, images.size, batch_size, device, seed, augmentation, rank, world_size
         )
-        self.crops_at_random = augmentation is not None
 
     def _steps(self, order: Int64[Tensor, "n"], epoch: int, steps: range) -> Iterator[Batch]:
         plans = deque()  # of the batches that the workers were asked for and have not yet made
@@ -222,15 +230,15 @@ class FolderBatches(_Batches):
 
     def _requests(self, plan: _Plan, epoch: int, step: int) -> list[Request]:
         """Return what the workers are asked for: one request for each image of a plan."""
-        numbers = plan.images.tolist()
-        if not self.crops_at_random:
-            return [Request(number) for number in numbers]
-        crops = draw_crops(self.batch_size, generator("crop", self.seed, epoch, step)).tolist()
+        crops = [None] * self.batch_size
+        if self.augmentation.crop_scale:
+            rng = generator("crop", self.seed, epoch, step)
+            crops = draw_crops(self.batch_size, self.augmentation.crop_scale, rng).tolist()
         rng = generator("randaugment", self.seed, epoch, step)
         operations = draw_operations(self.batch_size, self.augmentation.randaugment, rng)
         return [
             Request(number, crops[position], operations[position])
-            for number, position in zip(numbers, plan.positions.tolist(), strict=True)
+            for number, position in zip(plan.images.tolist(), plan.positions.tolist(), strict=True)
         ]
 
 
@@ -279,6 +287,7 @@ def _channel_statistics(images: Images, device: torch.device) -> list[Float[Tens
 
 def _images_per_process(batch_size: int, rank: int, world_size: int) -> int:
     """Return how many images of a batch each process takes; ValueError for invalid numbers."""
+    check_size("batch_size", batch_size)
     if not 0 <= rank < world_size:
         raise ValueError(f"rank {rank} is not one of {world_size} processes, counted from 0")
     if batch_size < world_size:

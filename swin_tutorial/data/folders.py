@@ -1,6 +1,8 @@
 """Images in files, one folder per class, decoded by worker processes that outlive an epoch."""
 
 import atexit
+import hashlib
+import json
 import os
 import signal
 import weakref
@@ -9,20 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Int64, UInt8
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from swin_tutorial.axis import check_size
-from swin_tutorial.data.augmentation import crop_box
-from swin_tutorial.data.labelled import channel_statistics
-from swin_tutorial.data.randaugment import Color, Operation, apply_operations
+from swin_tutorial.data.decoding import IMAGE_SUFFIXES, decode_image
+from swin_tutorial.data.labelled import channel_statistics, check_labels
+from swin_tutorial.data.randaugment import Color, Operation
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 STATISTICS_SAMPLE = 512  # files from which a folder's mean and standard deviation are computed
 
 
@@ -49,6 +48,8 @@ class ImageFolder:
         size: height and width to which images are cropped and scaled, in pixels.
         mean, std: of each channel, on a scale from 0 to 1; they normalize the images.
         workers: how many processes decode the files; 0 for none beside this one.
+
+    Raises ValueError for labels that do not fit the files or the classes.
     """
 
     files: tuple[Path, ...]
@@ -62,10 +63,21 @@ class ImageFolder:
     _idle: dict[bool, DataLoader] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
+        check_labels(self.labels, len(self.files), self.classes)
         weakref.finalize(self, _end_idle_workers, self._idle)
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, in hex, of the classes, the labels and the names of the files.
+
+        No file is opened, so that it takes seconds for a million images.  An image that changed
+        under its old name goes unnoticed.
+        """
+        names = [file.name for file in self.files]
+        content = json.dumps([self.classes, self.labels.tolist(), names])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def decode(
         self, requests: Iterable[list[Request]], device: torch.device
@@ -105,7 +117,7 @@ class ImageFolder:
             _Decoder(self.files, self.size, fill),
             batch_sampler=_RequestSampler(),
             num_workers=self.workers,
-            collate_fn=_stack_or_error,
+            collate_fn=_as_it_is,
             worker_init_fn=_ignore_stop_signals,
             pin_memory=pin_memory,
             persistent_workers=self.workers > 0,
@@ -137,9 +149,9 @@ def image_folder(
     cannot be decoded.
     """
     folder = Path(folder)
-    height, width = (size, size) if isinstance(size, int) else size
-    check_size("image height", height)
-    check_size("image width", width)
+    height, width = _height_and_width(size)
+    workers = _available_cores() if workers is None else workers
+    check_size("workers", workers, at_least=0)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: name the one that has the classes")
     classes = tuple(
@@ -161,7 +173,7 @@ def image_folder(
         size=(height, width),
         mean=like.mean if like else (0.0, 0.0, 0.0),
         std=like.std if like else (1.0, 1.0, 1.0),
-        workers=_available_cores() if workers is None else workers,
+        workers=workers,
     )
     if like:
         return images
@@ -169,60 +181,47 @@ def image_folder(
     return replace(images, mean=mean, std=std)
 
 
-def decode_image(
-    file: Path,
-    size: tuple[int, int],
-    crop: list[float] | None = None,
-    operations: tuple[Operation, ...] = (),
-    fill: Color = (0, 0, 0),
-) -> UInt8[Tensor, "3 h w"]:
-    """Return the image in a file, cropped, scaled and augmented.
-
-    Args:
-        file: an image in any format that Pillow reads.
-        size: height and width of the result, in pixels.
-        crop: a row of ``augmentation.draw_crops``.  None takes the center, 7/8 of the image's
-            height or width, as in the official recipe of Swin.
-        operations, fill: as in ``randaugment.apply_operations``.
-
-    Raises ValueError for a file that is not a complete image.
-    """
-    height, width = size
-    try:
-        with Image.open(file) as image:
-            image = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{file} cannot be read as an image ({error}): repair or remove it"
-        ) from None
-    if crop is None:
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC, bleed=1 / 16)
-    else:
-        box = crop_box(crop, image.height, image.width)
-        image = image.resize((width, height), Image.Resampling.BICUBIC, box)
-    image = apply_operations(image, operations, fill)
-    return rearrange(torch.from_numpy(np.array(image)), "h w c -> c h w")
-
-
 # --- what is in a folder ---
+
+
+def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return both sides of the images; TypeError or ValueError for what are no sizes."""
+    if isinstance(size, list | tuple):
+        if len(size) != 2:
+            raise ValueError(f"size must be one number or (height, width), got {size!r}")
+        height, width = size
+    else:
+        height = width = size
+    check_size("image height", height)
+    check_size("image width", width)
+    return height, width
 
 
 def _image_files(folder: Path) -> list[Path]:
     """Return the image files in a class folder, sorted; ValueError if there are none."""
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(path)
-    )
-    if not files:
+    with os.scandir(folder) as entries:
+        images = [
+            entry
+            for entry in entries
+            if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(entry)
+        ]
+        # The folder mostly says what is a regular file: only links need a look at each.
+        irregular = [
+            entry.path
+            for entry in images
+            if not entry.is_file(follow_symlinks=False) and not os.path.isfile(entry)
+        ]
+    if irregular:
+        raise ValueError(f"{min(irregular)} is not a regular file: remove it")
+    if not images:
         raise ValueError(
             f"the class folder {folder} has no image ({', '.join(sorted(IMAGE_SUFFIXES))}): "
             "fill it or remove it"
         )
-    return files
+    return [folder / name for name in sorted(entry.name for entry in images)]
 
 
-def _is_hidden(path: Path) -> bool:
+def _is_hidden(path: Path | os.DirEntry) -> bool:
     return path.name.startswith(".")
 
 
@@ -244,19 +243,23 @@ def _available_cores() -> int:
 
 
 class _Decoder(Dataset):
-    """What runs in a worker: a request in, pixels out."""
+    """What runs in a worker: the requests of a batch in, pixels out."""
 
     def __init__(self, files: tuple[Path, ...], size: tuple[int, int], fill: Color):
         self.files = files
         self.size = size
         self.fill = fill
 
-    def __getitem__(self, request: Request) -> Tensor | ValueError:
-        file = self.files[request.number]
+    def __getitems__(self, requests: list[Request]) -> Tensor | ValueError:
+        """Return the images as one tensor, or the first error."""
+        pixels = torch.empty(len(requests), 3, *self.size, dtype=torch.uint8)
         try:
-            return decode_image(file, self.size, request.crop, request.operations, self.fill)
+            for number, (image, crop, operations) in enumerate(requests):
+                file = self.files[image]
+                pixels[number] = decode_image(file, self.size, crop, operations, self.fill)
         except ValueError as error:
             return error  # raised here, it would reach the parent wrapped in a traceback
+        return pixels
 
 
 class _RequestSampler:
@@ -268,10 +271,8 @@ class _RequestSampler:
         return iter(self.requests)
 
 
-def _stack_or_error(images: list[Tensor | ValueError]) -> Tensor | ValueError:
-    """Return the images as one tensor, or the first error among them."""
-    errors = [image for image in images if isinstance(image, ValueError)]
-    return errors[0] if errors else torch.stack(images)
+def _as_it_is(pixels: Tensor | ValueError) -> Tensor | ValueError:
+    return pixels  # already a batch
 
 
 def _ignore_stop_signals(_worker: int) -> None:

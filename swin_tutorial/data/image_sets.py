@@ -10,7 +10,7 @@ from einops import rearrange
 
 from swin_tutorial.data.formats import Splits, read_cifar, read_idx
 from swin_tutorial.data.labelled import LabelledImages
-from swin_tutorial.data.paths import data_folder, data_folders
+from swin_tutorial.data.paths import data_folders, how_to_restore, own_data_folder
 
 Split = Literal["train", "test"]
 
@@ -24,13 +24,13 @@ class ImageSet:
             comes with the project).
         url: the address of the folder that has the files; "" if they come with the project.
         sizes: the number of images in each split.
-        read: a function from a data folder to the splits and the class names.
+        read: a function from a data folder and ``sizes`` to the splits and the class names.
     """
 
     files: dict[str, str]
     url: str
     sizes: dict[str, int]
-    read: Callable[[Path], tuple[Splits, tuple[str, ...]]]
+    read: Callable[[Path, dict[str, int]], tuple[Splits, tuple[str, ...]]]
 
 
 FASHION_CLASSES = (
@@ -48,30 +48,35 @@ FASHION_CLASSES = (
 DEBIAN_FOLDER = Path("/usr/share/datasets")  # of Debian's package dataset-fashion-mnist
 
 
-def _read_fashion(prefix: str, folder: Path) -> tuple[Splits, tuple[str, ...]]:
+def _read_fashion(
+    prefix: str, folder: Path, sizes: dict[str, int]
+) -> tuple[Splits, tuple[str, ...]]:
     splits = {}
     for split, stem in (("train", "train"), ("test", "t10k")):
-        pixels = read_idx(folder / f"fashion-mnist/{prefix}{stem}-images-idx3-ubyte.gz", 3)
-        labels = read_idx(folder / f"fashion-mnist/{prefix}{stem}-labels-idx1-ubyte.gz", 1)
+        start, size = f"fashion-mnist/{prefix}{stem}", sizes[split]
+        pixels = read_idx(folder / f"{start}-images-idx3-ubyte.gz", (size, 28, 28))
+        labels = read_idx(folder / f"{start}-labels-idx1-ubyte.gz", (size,))
         splits[split] = rearrange(pixels, "n h w -> n h w 1"), labels
     return splits, FASHION_CLASSES
 
 
-def _read_cifar10(folder: Path) -> tuple[Splits, tuple[str, ...]]:
+def _read_cifar10(folder: Path, sizes: dict[str, int]) -> tuple[Splits, tuple[str, ...]]:
     top = "cifar-10-batches-bin"
     split_files = {
         "train": tuple(f"{top}/data_batch_{number}.bin" for number in range(1, 6)),
         "test": (f"{top}/test_batch.bin",),
     }
     archive = folder / "cifar-10-binary.tar.gz"
-    return read_cifar(archive, split_files, f"{top}/batches.meta.txt", label_bytes=1)
+    names_file = f"{top}/batches.meta.txt"
+    return read_cifar(archive, split_files, names_file, 1, sum(sizes.values()))
 
 
-def _read_cifar100(folder: Path) -> tuple[Splits, tuple[str, ...]]:
+def _read_cifar100(folder: Path, sizes: dict[str, int]) -> tuple[Splits, tuple[str, ...]]:
     top = "cifar-100-binary"
     split_files = {split: (f"{top}/{split}.bin",) for split in ("train", "test")}
     archive = folder / "cifar-100-binary.tar.gz"
-    return read_cifar(archive, split_files, f"{top}/fine_label_names.txt", label_bytes=2)
+    names_file = f"{top}/fine_label_names.txt"
+    return read_cifar(archive, split_files, names_file, 2, sum(sizes.values()))
 
 
 # Addresses and MD5 sums as published by the makers: Fashion-MNIST's in the README of
@@ -142,7 +147,7 @@ def load_images(name: str, split: Split, folder: Path | None = None) -> Labelled
 @functools.lru_cache(maxsize=len(IMAGE_SETS))
 def _read(name: str, place: Path, _modified: tuple[int, ...]) -> dict[str, LabelledImages]:
     """Return both splits of a set.  A file that has changed since is read again."""
-    splits, classes = IMAGE_SETS[name].read(place)
+    splits, classes = IMAGE_SETS[name].read(place, IMAGE_SETS[name].sizes)
     images = {}
     for split, size in IMAGE_SETS[name].sizes.items():
         pixels, labels = splits[split]
@@ -179,7 +184,7 @@ def fetch_images(name: str, folder: Path | None = None, progress: bool = True) -
 
     Args:
         name: one of IMAGE_SETS.
-        folder: where to put the files, by default the data folder.
+        folder: where to put the files, by default the reader's own data folder.
         progress: whether to show a progress bar.
 
     Raises ValueError if the set comes with the project or a checksum is wrong, ConnectionError if
@@ -189,7 +194,7 @@ def fetch_images(name: str, folder: Path | None = None, progress: bool = True) -
     import requests
 
     image_set = _image_set(name)
-    folder = Path(folder) if folder else data_folder()
+    folder = Path(folder) if folder else own_data_folder()
     if not image_set.url:
         raise ValueError(f"{name} comes with the project; {_remedy(name, folder)}")
     downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 16)
@@ -220,5 +225,5 @@ def _search_folders(folder: Path | None) -> list[Path]:
 
 def _remedy(name: str, folder: Path | None) -> str:
     if not IMAGE_SETS[name].url:
-        return "restore it in the project folder: git checkout -- data"
+        return how_to_restore("data")
     return f"run: swin-tutorial data fetch {name}" + (f" --folder {folder}" if folder else "")

@@ -88,7 +88,14 @@ _CIFAR10 = replace(
 # image has a mixup or cutmix of its own, not each batch.
 _IMAGENET = TrainingConfig(
     MODELS["swin_tiny"],
-    Augmentation(flip_prob=0.5, random_erasing=0.25, mixup=0.8, cutmix=1.0, randaugment=9.0),
+    Augmentation(
+        flip_prob=0.5,
+        random_erasing=0.25,
+        mixup=0.8,
+        cutmix=1.0,
+        randaugment=9.0,
+        crop_scale=(0.08, 1.0),
+    ),
     data="imagenet",
     epochs=300,
     batch_size=1024,

@@ -1,13 +1,14 @@
 """Draws lie where they may, and what is drawn is what happens; no image here is square."""
 
+import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from swin_tutorial.data.augmentation import (
-    CROP_AREA,
     Augmentation,
     Draws,
     crop,
@@ -22,6 +23,7 @@ from swin_tutorial.data.augmentation import (
     normalize,
     rectangle_mask,
 )
+from swin_tutorial.data.randaugment import draw_operations
 
 HEIGHT, WIDTH = 5, 8
 EVERYTHING = Augmentation(
@@ -111,7 +113,7 @@ def test_recorded_runs_can_be_repeated():
     pasted = [[0, 0, 0, 0], [3, 6, 9, 7], [3, 5, 20, 14], [0, 0, 0, 0]]
     assert draws.pasted.tolist() == pasted
     assert draws.lam.tolist() == pytest.approx([0.9626, 0.8875, 0.5, 1.0], abs=1e-4)
-    crops = draw_crops(2, generator("crop", 5, 1, 2))
+    crops = draw_crops(2, (0.08, 1.0), generator("crop", 5, 1, 2))
     expected = [[0.3584, 0.9046, 0.5193, 0.1111], [0.3558, 1.0753, 0.1164, 0.6883]]
     assert crops == pytest.approx(np.array(expected), abs=1e-4)
 
@@ -146,7 +148,7 @@ def test_crops_take_every_place_equally_often_and_flips_their_share():
 
 
 def test_a_crop_of_a_file_lies_inside_and_has_the_area_drawn():
-    crops = draw_crops(3000, generator("test", 1))
+    crops = draw_crops(3000, (0.3, 0.9), generator("test", 1))
     for area, ratio, *place in crops.tolist():
         left, top, right, bottom = crop_box([area, ratio, *place], 40, 130)
         assert 0 <= left < right <= 130
@@ -156,9 +158,8 @@ def test_a_crop_of_a_file_lies_inside_and_has_the_area_drawn():
             assert (right - left) / (bottom - top) == pytest.approx(ratio)
         else:
             assert (right - left) * 40 <= area * 40 * 130 + 1e-9
-    assert CROP_AREA == (0.08, 1)
-    assert crops[:, 0].min() == pytest.approx(0.08, abs=0.005)
-    assert crops[:, 0].max() == pytest.approx(1, abs=0.005)
+    assert crops[:, 0].min() == pytest.approx(0.3, abs=0.005)
+    assert crops[:, 0].max() == pytest.approx(0.9, abs=0.005)
     assert crops[:, 1].min() == pytest.approx(3 / 4, abs=0.005)
     assert crops[:, 1].max() == pytest.approx(4 / 3, abs=0.005)
     boxes = np.array([crop_box(row, 40, 130) for row in crops.tolist()])
@@ -297,7 +298,8 @@ def test_a_value_out_of_range_is_named(name):
     with pytest.raises(ValueError, match=f"^{name} .*-1"):
         Augmentation(**{name: -1})
     is_probability = name in ("flip_prob", "random_erasing", "mix_prob")
-    for bad in (1.5, float("nan")) if is_probability else (float("inf"),):
+    is_alpha = name in ("mixup", "cutmix")
+    for bad in [1.5, float("nan")] * is_probability + [float("inf"), float("nan")] * is_alpha:
         with pytest.raises(ValueError, match=f"^{name} .*got {bad}"):
             Augmentation(**{name: bad})
 
@@ -307,3 +309,57 @@ def test_a_magnitude_out_of_range_is_named(bad):
     with pytest.raises(ValueError, match=f"^randaugment is a magnitude, 0 to 10, got {bad}$"):
         Augmentation(randaugment=bad)
     assert [Augmentation(randaugment=good).randaugment for good in (0.0, 10.0)] == [0.0, 10.0]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "scale",
+    [
+        (0.0, 1.0),
+        (0.5, 0.2),
+        (0.5, 1.5),
+        (-0.1, 1.0),
+        (float("nan"), 1.0),
+        (0.5, float("nan")),
+        (0.5,),
+        (0.1, 0.5, 1.0),
+        (True, True),
+        ("0.1", "1"),
+        0.5,
+        [0.1, 1.0],
+        "ab",
+        (),
+    ],
+)
+def test_an_impossible_crop_is_refused(scale):
+    message = "crop_scale must be a tuple of the smallest and the largest area, above 0 and up to 1"
+    with pytest.raises(ValueError, match=f"^{message}, got {re.escape(repr(scale))}$"):
+        Augmentation(crop_scale=scale)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("bad", [True, "0.5", None, [1]])
+def test_what_is_no_number_is_refused(bad):
+    names = {field.name for field in dataclasses.fields(Augmentation)} - {"crop_scale"}
+    for name in names - {"crop_padding"}:
+        with pytest.raises(ValueError, match=f"^{name} ") as got:
+            Augmentation(**{name: bad})
+        assert str(got.value).endswith(f"got {bad!r}")
+    with pytest.raises(TypeError, match="crop_padding must be a whole number"):
+        Augmentation(crop_padding=bad)
+    with pytest.raises(TypeError, match=r"crop_padding must be a whole number, got 1\.5"):
+        Augmentation(crop_padding=1.5)
+
+
+def test_a_batch_of_no_images_stays_empty():
+    """As the share of a process may be."""
+    rng = generator("test", 0)
+    draws, none = draw(EVERYTHING, 0, HEIGHT, WIDTH, rng), torch.zeros(0, dtype=torch.int64)
+    assert draw_crops(0, (0.08, 1.0), rng).shape == (0, 4)
+    assert draw_operations(0, 9.0, rng) == []
+    padded = torch.zeros(3, 2, HEIGHT + 4, WIDTH + 4, dtype=torch.uint8)
+    x = crop(padded, none, draws.select(none), HEIGHT, WIDTH)
+    x = erase(normalize(x, torch.zeros(2), torch.ones(2)), draws.erased)
+    assert mix(x, x, draws).shape == (0, 2, HEIGHT, WIDTH)
+    assert mix_targets(none, none, draws.lam, 3).shape == (0, 3)
+    assert mixing_partners(0).tolist() == []

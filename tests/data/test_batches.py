@@ -11,13 +11,15 @@ from PIL import Image
 
 from swin_tutorial.data.augmentation import Augmentation, draw, draw_crops, generator
 from swin_tutorial.data.batches import DeviceBatches, FolderBatches, evaluation_batches
-from swin_tutorial.data.folders import decode_image, image_folder
+from swin_tutorial.data.decoding import decode_image
+from swin_tutorial.data.folders import image_folder
 from swin_tutorial.data.labelled import LabelledImages
 from swin_tutorial.data.randaugment import apply_operations, draw_operations
 
 CPU = torch.device("cpu")
 EVERYTHING = Augmentation(crop_padding=2, flip_prob=0.5, random_erasing=0.4, mixup=0.8, cutmix=1.0)
-RANDAUGMENT = dataclasses.replace(EVERYTHING, randaugment=9.0)
+SCALE = (0.08, 1.0)
+IN_FILES = dataclasses.replace(EVERYTHING, randaugment=9.0, crop_scale=SCALE)
 SIZE = (6, 10)
 
 
@@ -30,8 +32,8 @@ def make_batches(kind, folder, *arguments):
     """Return batches of 50 images from memory or from files."""
     if kind == "memory":
         return DeviceBatches(images_in_memory(), *arguments)
-    # Images in files can have RandAugment too.
-    arguments = tuple(RANDAUGMENT if value is EVERYTHING else value for value in arguments)
+    # Images in files can have RandAugment and random crops too.
+    arguments = tuple(IN_FILES if value is EVERYTHING else value for value in arguments)
     return FolderBatches(image_folder(folder, SIZE, workers=0), *arguments)
 
 
@@ -90,7 +92,7 @@ def test_processes_share_the_batch_of_one_bit_for_bit(kind, folder, world_size):
 
 def test_worker_processes_give_the_same_batches_in_every_epoch(folder):
     alone, helped = (
-        FolderBatches(image_folder(folder, SIZE, workers=workers), 12, CPU, 7, RANDAUGMENT)
+        FolderBatches(image_folder(folder, SIZE, workers=workers), 12, CPU, 7, IN_FILES)
         for workers in (0, 2)
     )
     for epoch in (1, 2):
@@ -103,7 +105,7 @@ def test_worker_processes_give_the_same_batches_in_every_epoch(folder):
 
 
 def test_batches_leave_the_global_generator_alone(folder):
-    helped = FolderBatches(image_folder(folder, SIZE, workers=1), 12, CPU, 7, RANDAUGMENT)
+    helped = FolderBatches(image_folder(folder, SIZE, workers=1), 12, CPU, 7, IN_FILES)
     state = torch.get_rng_state()
     list(helped.epoch(0))
     list(evaluation_batches(helped.images, 25, CPU))
@@ -130,9 +132,9 @@ def test_batches_draw_from_the_streams_of_recorded_runs(folder):
     draws = batches._plan(order, 1, 2).draws
     again = draw(EVERYTHING, 12, *SIZE, generator("augmentation", 5, 1, 2))
     assert all(torch.equal(getattr(draws, name), value) for name, value in vars(again).items())
-    in_files = FolderBatches(image_folder(folder, SIZE, workers=0), 12, CPU, 5, RANDAUGMENT)
+    in_files = FolderBatches(image_folder(folder, SIZE, workers=0), 12, CPU, 5, IN_FILES)
     requests = in_files._requests(in_files._plan(order, 1, 2), 1, 2)
-    crops = draw_crops(12, generator("crop", 5, 1, 2)).tolist()
+    crops = draw_crops(12, SCALE, generator("crop", 5, 1, 2)).tolist()
     operations = draw_operations(12, 9.0, generator("randaugment", 5, 1, 2))
     assert [request.crop for request in requests] == crops
     assert [request.operations for request in requests] == operations
@@ -254,19 +256,36 @@ def requests_of(batches, epoch=1):
 
 def test_crops_have_the_areas_of_the_official_recipe(folder):
     images = image_folder(folder, SIZE, workers=0)
-    areas = [
-        request.crop[0]
-        for epoch in range(5)
-        for request in requests_of(FolderBatches(images, 12, CPU, 0, Augmentation()), epoch)
-    ]
+    batches = FolderBatches(images, 12, CPU, 0, Augmentation(crop_scale=SCALE))
+    areas = [request.crop[0] for epoch in range(5) for request in requests_of(batches, epoch)]
     assert 0.08 <= min(areas) < 0.1
     assert 0.97 < max(areas) <= 1
-    assert {request.crop for request in requests_of(FolderBatches(images, 12, CPU))} == {None}
+
+
+@KINDS
+def test_the_default_augmentation_changes_nothing(kind, folder):
+    plain, default = (
+        make_batches(kind, folder, 12, CPU, 7, value) for value in (None, Augmentation())
+    )
+    assert equal(list(plain.epoch(1)), list(default.epoch(1)))
+
+
+def test_other_ingredients_do_not_bring_a_crop(folder):
+    images = image_folder(folder, SIZE, workers=0)
+    augmentation = dataclasses.replace(IN_FILES, crop_scale=None)
+    for value in (None, augmentation):
+        batches = FolderBatches(images, 12, CPU, 7, value)
+        assert {request.crop for request in requests_of(batches)} == {None}
+    cropped = requests_of(FolderBatches(images, 12, CPU, 7, IN_FILES))
+    assert [request.operations for request in cropped] == [
+        request.operations for request in requests_of(batches)
+    ]
 
 
 def test_randaugment_changes_no_other_draw(folder):
     images = image_folder(folder, SIZE, workers=0)
-    off, on = (FolderBatches(images, 12, CPU, 7, value) for value in (EVERYTHING, RANDAUGMENT))
+    without = dataclasses.replace(IN_FILES, randaugment=0.0)
+    off, on = (FolderBatches(images, 12, CPU, 7, value) for value in (without, IN_FILES))
     requests_off, requests_on = requests_of(off), requests_of(on)
     assert [request[:2] for request in requests_off] == [request[:2] for request in requests_on]
     assert {request.operations for request in requests_off} == {()}
@@ -279,8 +298,8 @@ def test_randaugment_changes_no_other_draw(folder):
 
 def test_crops_and_operations_follow_from_seed_epoch_and_step(folder):
     images = image_folder(folder, SIZE, workers=0)
-    batches = FolderBatches(images, 12, CPU, 7, RANDAUGMENT)
-    other_seed = FolderBatches(images, 12, CPU, 8, RANDAUGMENT)
+    batches = FolderBatches(images, 12, CPU, 7, IN_FILES)
+    other_seed = FolderBatches(images, 12, CPU, 8, IN_FILES)
     first = requests_of(batches)
     steps = [first[:12], first[12:24], requests_of(batches, 2)[:12], requests_of(other_seed)[:12]]
     for name in ("crop", "operations"):
@@ -292,7 +311,7 @@ def test_crops_and_operations_follow_from_seed_epoch_and_step(folder):
 def test_randaugment_does_what_was_drawn_and_fills_with_the_mean_color(folder):
     """Without other ingredients, a batch holds the images of the requests in turn."""
     images = image_folder(folder, SIZE, workers=0)
-    batches = FolderBatches(images, 10, CPU, 7, Augmentation(randaugment=9.0))
+    batches = FolderBatches(images, 10, CPU, 7, Augmentation(randaugment=9.0, crop_scale=SCALE))
     order = torch.from_numpy(generator("order", 7, 3).permutation(50))
     fill = tuple(round(255 * value) for value in images.mean)
     mean, std = (torch.tensor(value)[:, None, None] for value in (images.mean, images.std))
@@ -311,10 +330,19 @@ def test_randaugment_does_what_was_drawn_and_fills_with_the_mean_color(folder):
     assert 25 < changed < 48  # about three quarters
 
 
-def test_a_set_in_memory_cannot_have_randaugment():
-    message = r"^randaugment 9\.0 is for images in files.*set it to 0, or train on a folder"
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        (
+            Augmentation(randaugment=9.0),
+            r"^randaugment 9\.0 is for .*set it to 0\.0, or train on a",
+        ),
+        (Augmentation(crop_scale=SCALE), r"^crop_scale \(0\.08, 1\.0\) is .*set it to None, or"),
+    ],
+)
+def test_a_set_in_memory_cannot_have_what_changes_files(augmentation, message):
     with pytest.raises(ValueError, match=message):
-        DeviceBatches(images_in_memory(), 12, CPU, 7, RANDAUGMENT)
+        DeviceBatches(images_in_memory(), 12, CPU, 7, augmentation)
 
 
 # --- invalid numbers ---
@@ -327,7 +355,11 @@ def test_a_set_in_memory_cannot_have_randaugment():
         ("batch_size 51 is larger than the set: it has 50 images", (51, CPU)),
         ("batch_size 10 does not divide by the 4 processes: take 8", (10, CPU, 0, None, 0, 4)),
         ("batch_size 2 is too small for 3 processes", (2, CPU, 0, None, 0, 3)),
-        ("batch_size 0 is too small for 1 processes", (0, CPU)),
+        ("batch_size must be at least 1, got 0", (0, CPU)),
+        (
+            "crop_padding 6 is too large for images of 6 x 10 pixels: take 5 at most",
+            (10, CPU, 0, Augmentation(crop_padding=6)),
+        ),
         ("rank 2 is not one of 2 processes", (10, CPU, 0, None, 2, 2)),
         ("rank -1 is not one of 2 processes", (10, CPU, 0, None, -1, 2)),
     ],
@@ -335,6 +367,14 @@ def test_a_set_in_memory_cannot_have_randaugment():
 def test_an_invalid_number_is_named(message, arguments):
     with pytest.raises(ValueError, match=message):
         DeviceBatches(images_in_memory(), *arguments)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("size", [2.5, True, "7", None])
+def test_a_batch_size_is_a_whole_number(size):
+    for take in (DeviceBatches, evaluation_batches):
+        with pytest.raises(TypeError, match=f"batch_size must be a whole number, got {size!r}"):
+            take(images_in_memory(), size, CPU)
 
 
 def test_a_step_that_the_epoch_does_not_have_is_named():

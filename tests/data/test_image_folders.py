@@ -13,7 +13,8 @@ from data_files import random_bytes
 from PIL import Image
 
 from swin_tutorial.data.batches import FolderBatches, evaluation_batches
-from swin_tutorial.data.folders import decode_image, image_folder
+from swin_tutorial.data.decoding import decode_image
+from swin_tutorial.data.folders import Request, image_folder
 
 CPU = torch.device("cpu")
 SIZE = (6, 10)
@@ -59,6 +60,37 @@ def test_an_image_is_cropped_and_scaled(tmp_path, crop, box):
     # At the border of the whole image the filter has nothing to reach out to.
     assert (red - 3 * columns)[:, 1:-1].abs().max() < 1.5
     assert (green - 7 * rows[:, None])[1:-1].abs().max() < 1.5
+
+
+def test_a_fingerprint_follows_from_classes_labels_and_names(tmp_path):
+    def fingerprint(place, files):
+        for file in files:
+            path = tmp_path / place / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 3), len(file)).save(path)
+        return image_folder(tmp_path / place, SIZE, workers=0).fingerprint()
+
+    first = fingerprint("first", ["a/1.png", "a/2.png", "b/3.png"])
+    assert fingerprint("moved", ["a/1.png", "a/2.png", "b/3.png"]) == first
+    others = {
+        "added": ["a/1.png", "a/2.png", "b/3.png", "b/4.png"],
+        "removed": ["a/1.png", "b/3.png"],
+        "renamed": ["a/1.png", "a/2.png", "b/4.png"],
+        "in another class": ["a/1.png", "b/2.png", "b/3.png"],
+        "a class renamed": ["a/1.png", "a/2.png", "c/3.png"],
+        "a class renamed and last": ["c/1.png", "c/2.png", "b/3.png"],
+        "another class": ["a/1.png", "a/2.png", "b/3.png", "c/1.png"],
+    }
+    fingerprints = {name: fingerprint(name, files) for name, files in others.items()}
+    assert len({first, *fingerprints.values()}) == len(others) + 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_of_no_images_stays_empty(folder, workers):
+    images = image_folder(folder, SIZE, workers=workers)
+    batches = list(images.decode([[], [Request(3)], []], CPU))
+    assert [batch.shape for batch in batches] == [(0, 3, *SIZE), (1, 3, *SIZE), (0, 3, *SIZE)]
+    assert torch.equal(batches[1][0], decode_image(images.files[3], SIZE))
 
 
 # --- workers ---
@@ -111,7 +143,7 @@ EXIT = """
 import sys
 from pathlib import Path
 from swin_tutorial.data.batches import FolderBatches
-from swin_tutorial.data.folders import image_folder
+from swin_tutorial.data.folders import Request, image_folder
 images = image_folder(Path(sys.argv[1]), 8, workers=1)
 batches = FolderBatches(images, 2, "cpu")
 list(batches.epoch(0))
@@ -163,3 +195,32 @@ def test_a_folder_without_classes_or_images_is_refused(tmp_path, folder):
 def test_an_invalid_size_is_named(folder, size):
     with pytest.raises(ValueError, match="must be at least 1, got 0"):
         image_folder(folder, size)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bomb_among_the_images_is_named(tmp_path, workers):
+    """In a worker too, and as one error that is not wrapped in a traceback."""
+    (tmp_path / "a").mkdir()
+    for name in "123":
+        Image.new("L", (9, 5)).save(tmp_path / "a" / f"{name}.png")
+    images = image_folder(tmp_path, SIZE, workers=workers)
+    bomb = tmp_path / "a" / "2.png"
+    bomb.write_bytes(b"P5\n13000 13000\n255\n")
+    message = f"^{bomb} has more than 89,478,485 pixels: scale it down or remove it$"
+    with pytest.raises(ValueError, match=message):
+        list(evaluation_batches(images, 3, CPU))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_size_or_no_number_of_workers_is_named(folder):
+    for size in ((4,), (4, 5, 6), []):
+        with pytest.raises(ValueError, match=r"size must be one number or \(height, width\), got"):
+            image_folder(folder, size)
+    for size in ("224", 2.5, None, True):
+        with pytest.raises(TypeError, match=f"image height must be a whole number, got {size!r}"):
+            image_folder(folder, size)
+    for workers in (2.5, True, "2"):
+        with pytest.raises(TypeError, match=f"workers must be a whole number, got {workers!r}"):
+            image_folder(folder, SIZE, workers=workers)
+    with pytest.raises(ValueError, match="workers must be at least 0, got -1"):
+        image_folder(folder, SIZE, workers=-1)

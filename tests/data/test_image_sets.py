@@ -178,7 +178,9 @@ def count_reads(monkeypatch):
     """Return a list that grows by the name of each file that is read."""
     names, original = [], formats.read_gzip
     monkeypatch.setattr(
-        formats, "read_gzip", lambda path: names.append(path.name) or original(path)
+        formats,
+        "read_gzip",
+        lambda path, max_bytes: names.append(path.name) or original(path, max_bytes),
     )
     return names
 
