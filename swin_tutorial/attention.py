@@ -15,6 +15,8 @@ from swin_tutorial.grid import WindowGrid
 from swin_tutorial.position_bias import log_spaced_offsets, relative_position_index
 from swin_tutorial.windows import Size, sizes_per_axis, window_axes
 
+MOST_TOKENS = 128 * 128  # in a window: their scores alone take a gigabyte for each head
+
 
 class WindowAttention(nn.Module):
     """Multi-head self-attention within each window: plain windows (W-MSA) or shifted ones (SW-MSA).
@@ -55,6 +57,7 @@ class WindowAttention(nn.Module):
         self.dim = dim
         self.num_heads = num_heads
         self.window_size = window_axes(window_size)
+        check_window("window_size", self.window_size)
         self.attn_drop = attn_drop
         self.backend = backend
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
@@ -266,15 +269,39 @@ class WindowAttentionV2(WindowAttention):
     def scaled(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, float]:
         """Return queries and keys whose product is the scaled cosine."""
         scale = self.logit_scale.clamp(max=math.log(100.0)).exp()
-        # In single precision at least: in half, the length of a long vector overflows, and that of
-        # zeros (padding, say) is not kept away from 0.
-        wide = torch.promote_types(q.dtype, torch.float32)
-        unit_q, unit_k = (F.normalize(x.to(wide), dim=-1) for x in (q, k))
-        return (unit_q * scale).to(q.dtype), unit_k.to(k.dtype), 1.0
+        return (_unit(q) * scale).to(q.dtype), _unit(k).to(k.dtype), 1.0
 
     def kernel_logit_scale(self) -> Float[Tensor, "heads"]:
         """Return the logarithm of the scale of each head; the kernel applies the cap of 100."""
         return self.logit_scale.flatten()
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Raise ValueError unless ``rate`` is a probability at which something is left to train."""
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if not is_number or not 0 <= rate < 1:
+        raise ValueError(f"{name} is a probability and must lie in [0, 1), got {rate!r}")
+
+
+def check_window(name: str, window: tuple[int, ...]) -> None:
+    """Raise ValueError for a window in which attention would not fit into memory."""
+    tokens = math.prod(window)
+    if tokens > MOST_TOKENS:
+        raise ValueError(
+            f"{name} {window} is a window of {tokens} tokens, each of which attends to all: "
+            f"choose a smaller one, of at most {MOST_TOKENS} tokens"
+        )
+
+
+def _unit(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """Return vectors of length 1, in single precision at least, and zeros for zeros.
+
+    In half precision the length of a long vector overflows.  Zeros (padding, say) have no
+    direction, and so no gradient: ``F.normalize`` would give them one of 1e12 times any other.
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    is_zero = (x == 0).all(-1, keepdim=True)
+    return F.normalize(x, dim=-1).masked_fill(is_zero, 0.0)
 
 
 def _check_options(
@@ -287,9 +314,8 @@ def _check_options(
             f"dim={dim} is not divisible by num_heads={num_heads}: every head needs the same "
             "number of channels"
         )
-    for name, rate in (("attn_drop", attn_drop), ("proj_drop", proj_drop)):
-        if not 0 <= rate < 1:
-            raise ValueError(f"{name} is a probability and must lie in [0, 1), got {rate}")
+    check_rate("attn_drop", attn_drop)
+    check_rate("proj_drop", proj_drop)
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {BACKENDS}, got {backend!r}")
     if attn_drop and backend in ("flex", "fused"):

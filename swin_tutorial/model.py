@@ -5,7 +5,6 @@ Modules are named as in the official code, so that its weights load by name.
 
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from einops import rearrange, reduce
@@ -13,105 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from swin_tutorial.attention import WindowAttention, WindowAttentionV2
-from swin_tutorial.axis import Padding, check_padding
-from swin_tutorial.backends import BACKENDS
+from swin_tutorial.attention import WindowAttention, WindowAttentionV2, check_rate
+from swin_tutorial.axis import Padding, check_size
+from swin_tutorial.config import SwinConfig
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import Size, pad_to_windows
-
-
-@dataclass(frozen=True)
-class SwinConfig:
-    """Everything that determines a Swin Transformer; ``presets`` has the published sizes.
-
-    Args:
-        version: 1, or 2 for cosine attention, a position bias made by a network, and norms after
-            attention and MLP instead of before.
-        embed_dim: channels of the first stage; each later stage has twice as many.
-        depths: blocks in each stage; odd ones (counting from 0) have shifted windows.
-        num_heads: attention heads in each stage.
-        window_size: the sides of a window in tokens, one number for both axes or one per axis.
-        window_sizes: the window of each stage, in place of ``window_size``.
-        pretrained_window_sizes: V2 only: the window of each stage with which the position bias was
-            trained, if it differs from the model's.
-        patch_size: pixels per token and axis.
-        in_chans: channels of the image.
-        num_classes: outputs of the head; 0 for none, and ``forward`` returns pooled features.
-        mlp_ratio: hidden channels of a block's MLP per channel.
-        qkv_bias: whether queries, keys and values have a bias.
-        drop_rate: probability of dropping a channel of a token while training.
-        attn_drop_rate: probability of dropping an attention weight while training.
-        drop_path_rate: probability of leaving out the last block's branches while training; it
-            grows linearly from 0 at the first block.
-        padding: "mask" keeps real tokens and padding from attending to each other; "attend" treats
-            padding like any other token, as torchvision does.
-        backend: how attention is computed, see ``WindowAttention``.
-        grad_checkpointing: recompute each block in the backward pass to save memory.
-        init_std: standard deviation of the linear layers' initial weights.  0.02 is the official
-            value; None means 1 / sqrt(inputs), which the small recipes of this project use.
-        use_shift: False leaves out the shift, to see what it is for.
-        use_mask: False leaves out the mask, likewise.
-
-    Raises ValueError if the fields do not fit together; building the model checks the rest.
-    """
-
-    version: int = 1
-    embed_dim: int = 96
-    depths: tuple[int, ...] = (2, 2, 6, 2)
-    num_heads: tuple[int, ...] = (3, 6, 12, 24)
-    window_size: int | tuple[int, int] = 7
-    window_sizes: tuple[int, ...] | None = None
-    pretrained_window_sizes: tuple[int, ...] | None = None
-    patch_size: int = 4
-    in_chans: int = 3
-    num_classes: int = 1000
-    mlp_ratio: float = 4.0
-    qkv_bias: bool = True
-    drop_rate: float = 0.0
-    attn_drop_rate: float = 0.0
-    drop_path_rate: float = 0.2
-    padding: Padding = "mask"
-    backend: str = "sdpa"
-    grad_checkpointing: bool = False
-    init_std: float | None = 0.02
-    use_shift: bool = True
-    use_mask: bool = True
-
-    def __post_init__(self):
-        if not isinstance(self.window_size, int):
-            object.__setattr__(self, "window_size", tuple(self.window_size))
-        if self.version not in (1, 2):
-            raise ValueError(f"version must be 1 or 2, got {self.version!r}")
-        if not self.depths:
-            raise ValueError("depths is empty: a model needs a stage")
-        for name in ("depths", "num_heads", "window_sizes", "pretrained_window_sizes"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            object.__setattr__(self, name, tuple(value))
-            if len(value) != len(self.depths):
-                raise ValueError(
-                    f"{name} {tuple(value)} must have one entry per stage, like depths "
-                    f"{self.depths}"
-                )
-        if self.pretrained_window_sizes is not None and self.version == 1:
-            raise ValueError(
-                "pretrained_window_sizes belongs to version 2: V1's table is resized when its "
-                "weights are loaded (weights.load_weights)"
-            )
-        if not 0 <= self.drop_path_rate < 1:
-            raise ValueError(f"drop_path_rate must lie in [0, 1), got {self.drop_path_rate}")
-        if self.init_std is not None and self.init_std <= 0:
-            raise ValueError(f"init_std must be positive, or None, got {self.init_std}")
-        if self.backend not in BACKENDS:
-            raise ValueError(f"backend must be one of {BACKENDS}, got {self.backend!r}")
-        check_padding(self.padding)
-        if self.backend == "fused" and not self.use_mask:
-            raise ValueError("backend='fused' always masks: use another with use_mask=False")
-
-    def stage_window_size(self, stage: int) -> Size:
-        """Return the window size of a stage."""
-        return self.window_sizes[stage] if self.window_sizes else self.window_size
 
 
 class PatchEmbed(nn.Module):
@@ -123,6 +28,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, patch_size: int, in_chans: int, embed_dim: int):
         super().__init__()
+        check_size("patch_size", patch_size)
         self.patch_size = patch_size
         self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride=patch_size)
         self.norm = nn.LayerNorm(embed_dim)
@@ -160,6 +66,7 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, drop: float = 0.0):
         super().__init__()
+        check_size("hidden_dim", hidden_dim)
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.act = nn.GELU()
         self.fc2 = nn.Linear(hidden_dim, dim)
@@ -180,6 +87,7 @@ class DropPath(nn.Module):
 
     def __init__(self, drop_prob: float):
         super().__init__()
+        check_rate("drop_path", drop_prob)
         self.drop_prob = drop_prob
 
     def forward(self, branch: Float[Tensor, "b *size c"]) -> Float[Tensor, "b *size c"]:
@@ -333,6 +241,11 @@ class SwinTransformer(nn.Module):
             for block in self.all_blocks():
                 nn.init.zeros_(block.norm1.weight)
                 nn.init.zeros_(block.norm2.weight)
+        if not config.use_position_bias:
+            # The same bias for every pair, which never learns.  The weights keep their names.
+            for name, parameter in self.named_parameters():
+                if "relative_position_bias_table" in name or "cpb_mlp" in name:
+                    nn.init.zeros_(parameter).requires_grad_(False)
 
     def forward(self, images: Float[Tensor, "b rgb height width"]) -> Float[Tensor, "b classes"]:
         """Return the scores of the classes (before softmax)."""
@@ -393,7 +306,7 @@ class SwinTransformer(nn.Module):
         return block(x)
 
     def _checked(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or images.shape[1] != self.config.in_chans:
+        if images.ndim != 4 or images.shape[1] != self.config.in_chans or 0 in images.shape[2:]:
             raise ValueError(
                 f"expected images of shape (b, {self.config.in_chans}, height, width), got "
                 f"{tuple(images.shape)}: a single image needs a batch axis, images[None]"

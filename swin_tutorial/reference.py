@@ -158,7 +158,16 @@ def _each(value: object, size: Numbers) -> tuple:
 
 
 def _axis(size: int, window: int, shift: int) -> tuple[int, int, int]:
-    """Return the padded size, window and shift of one axis; a single window is not shifted."""
+    """Return the padded size, window and shift of one axis; a single window is not shifted.
+
+    Raises ValueError for an axis on which there are no such windows.
+    """
+    are_whole = all(isinstance(number, int) for number in (size, window, shift))
+    if not (are_whole and size > 0 and 0 <= shift < window):
+        raise ValueError(
+            f"an axis of {size} tokens cannot be cut into windows of {window} shifted by {shift}: "
+            "all are whole numbers, size at least 1, and shift_size from 0 to window_size - 1"
+        )
     padded = window
     while padded < size:
         padded += window

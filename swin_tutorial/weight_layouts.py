@@ -174,12 +174,12 @@ def attentions(model: SwinTransformer) -> Iterator[tuple[str, WindowAttention]]:
 def pretrained_windows(
     model: SwinTransformer, buffers: dict[str, Tensor], layout: str
 ) -> tuple[Size, ...] | None:
-    """Return the window that each stage's V2 coordinates are scaled for; None without them."""
+    """Return the window that each stage's V2 coordinates are scaled for; None without such."""
     windows = []
     for stage in range(len(model.layers)):
         name = f"layers.{stage}.blocks.0.attn.relative_coords_table"
         coordinates = buffers.get(layout_name(name, layout))
-        if coordinates is None or coordinates.ndim != 4:
+        if coordinates is None or not _are_coordinates(coordinates):
             return None
         windows.append(_pretrained_window(coordinates))
     return tuple(windows)
@@ -189,6 +189,14 @@ def _coordinates(attention: WindowAttentionV2) -> Float[Tensor, "1 offsets_h off
     """Return what V2's network is fed for each offset, as a map of offsets."""
     offsets = log_spaced_offsets(attention.window_size, attention.pretrained_window_size)
     return offsets.clone().view(1, *(2 * window - 1 for window in attention.window_size), 2)
+
+
+def _are_coordinates(tensor: Tensor) -> bool:
+    """Return whether a file's tensor can be what ``_coordinates`` returns for some window."""
+    if tensor.is_meta or tensor.layout != torch.strided or not tensor.is_floating_point():
+        return False
+    is_map = tensor.ndim == 4 and tensor.shape[-1] == 2 and tensor.numel() > 0
+    return is_map and bool((tensor.abs() < 10).all())  # 10 stands for an offset of 2 ** 30
 
 
 def _pretrained_window(coordinates: Float[Tensor, "1 offsets_h offsets_w 2"]) -> Size:

@@ -1,24 +1,33 @@
 """Weights in and out of files, in any of the four public layouts (chapters 06 and 11).
 
 Loading never guesses: every tensor of the file and of the model is accounted for in a report, and
-if anything does not fit, nothing is changed.  The layouts themselves are in ``weight_layouts``.
+if anything does not fit, nothing is changed.  The layouts themselves are in ``weight_layouts``, the
+files in ``weight_files``.
 """
 
+import functools
 import math
 import os
-import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from swin_tutorial.model import SwinTransformer
+from swin_tutorial.model_tensors import (
+    HEAD,
+    check_weights,
+    fill,
+    first_three,
+    named_tensors,
+    unwrapped,
+)
+from swin_tutorial.weight_files import read_tensors, write_tensors
 from swin_tutorial.weight_layouts import (
     LAYOUTS,
     ZEROS,
@@ -36,8 +45,6 @@ from swin_tutorial.weight_layouts import (
 from swin_tutorial.windows import Size, window_axes
 
 File = str | os.PathLike
-
-_HEAD = ("head.weight", "head.bias")
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,11 @@ class LoadReport:
             ("in the model and left as they were", self.missing),
         ):
             if names:
-                lines.append(f"  {what}: {_first(names)}")
+                lines.append(f"  {what}: {first_three(list(names))}")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
-def load_weights(model: SwinTransformer, file: File) -> LoadReport:
+def load_weights(model: nn.Module, file: File) -> LoadReport:
     """Fill a model with the weights of a file in any of the four public layouts, V1 or V2.
 
     The layout is recognized by its names.  V1's bias tables are resized where the window differs
@@ -88,30 +95,34 @@ def load_weights(model: SwinTransformer, file: File) -> LoadReport:
     an error, and then nothing is changed.
 
     Args:
-        model: the model to fill, of the file's version and size.
+        model: the model to fill, of the file's version and size.  It may be wrapped, see
+            ``save_weights``.
         file: a ``.safetensors`` file, or else a PyTorch file, which may nest the weights under
             "model" or "state_dict".  Only tensors are read from it: no code in it is ever run.
 
     Raises FileNotFoundError if there is no such file, and ValueError naming it if it is damaged,
-    holds something else than weights, is of no known layout, or does not fit the model.
+    holds something else than weights, is of no known layout, or does not fit the model, and
+    ValueError for a model that is not a whole ``SwinTransformer``.
     """
-    found = _read(file)
+    model = unwrapped(model)
+    state = named_tensors(model)
+    found = _renamed(read_tensors(Path(file)), without_prefixes, file)
     layout = recognize_layout(found)
     if layout is None:
         raise ValueError(
             f"{file} holds no Swin Transformer in a layout known here ({', '.join(LAYOUTS)}); "
-            f"its tensors are {_first(found)}"
+            f"its tensors are {first_three(list(found))}"
         )
-    found = {file_name(name, layout): tensor for name, tensor in found.items()}
+    found = _renamed(found, functools.partial(file_name, layout=layout), file)
     derived, found = _split(found, is_derived)
+    check_weights(found, str(file))
 
     # A head for other classes is left out, on both sides.
-    state = model.state_dict()
-    head = {layout_name(name, layout): name for name in _HEAD}
+    head = {layout_name(name, layout): name for name in HEAD}
     if all(_shape(found, theirs) == _shape(state, ours) for theirs, ours in head.items()):
         wanted, left_out = state, {}
     else:
-        wanted = {name: tensor for name, tensor in state.items() if name not in _HEAD}
+        wanted = {name: tensor for name, tensor in state.items() if name not in HEAD}
         left_out, found = _split(found, lambda name: name in head)
 
     # Everything else must fit.
@@ -121,11 +132,10 @@ def load_weights(model: SwinTransformer, file: File) -> LoadReport:
         raise ValueError(
             f"{file} ({layout} layout, Swin V{2 if is_v2 else 1}) does not fit this model "
             f"(Swin V{model.config.version}, embed_dim {model.config.embed_dim}, depths "
-            f"{model.config.depths}): {_first(match.problems, '; ')}.  Nothing was loaded; "
+            f"{model.config.depths}): {first_three(match.problems, '; ')}.  Nothing was loaded; "
             "create the model that the file was made from"
         )
-    model.load_state_dict({**state, **match.new})
-    return LoadReport(
+    report = LoadReport(
         file=str(file),
         layout=layout,
         loaded=tuple(match.new),
@@ -135,9 +145,11 @@ def load_weights(model: SwinTransformer, file: File) -> LoadReport:
         missing=tuple(name for name in state if name not in match.new),
         notes=(*match.notes, *_pretrained_window_note(model, derived, layout)),
     )
+    fill(state, match.new)
+    return report
 
 
-def save_weights(model: SwinTransformer, file: File, layout: str = "official") -> None:
+def save_weights(model: nn.Module, file: File, layout: str = "official") -> None:
     """Write a model's weights, exact to the bit, so that they load in another implementation.
 
     The file appears whole or not at all.  What its reader demands is there too: torchvision's
@@ -145,15 +157,18 @@ def save_weights(model: SwinTransformer, file: File, layout: str = "official") -
     transformers gets the names of its files, for ``from_pretrained``.
 
     Args:
-        model: the model to save.
+        model: the model to save, which may be inside ``torch.compile``, ``DataParallel``,
+            ``DistributedDataParallel`` or ``AveragedModel``.
         file: where to; safetensors if it ends in ``.safetensors``, else a PyTorch file.
         layout: "official", "timm", "torchvision" or "transformers".
 
-    Raises ValueError for an unknown layout.
+    Raises ValueError for an unknown layout, and for a model that is not a whole
+    ``SwinTransformer``: its tensors would be written under names that nobody reads.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"there is no layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
-    state = model.state_dict()
+    model = unwrapped(model)
+    state = named_tensors(model)
     tensors = {}
     for ours, theirs in paired_names(state, layout):
         zeros = torch.zeros_like(state[ours[0]])
@@ -166,8 +181,12 @@ def save_weights(model: SwinTransformer, file: File, layout: str = "official") -
             name if name.startswith("classifier") else f"{base}.{name}": tensor
             for name, tensor in tensors.items()
         }
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    _write(tensors, Path(file), nested=layout == "official")
+    # Copies, since safetensors writes no two tensors that share memory.
+    copies = {
+        name: tensor.cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    write_tensors(copies, Path(file), nested=layout == "official")
 
 
 def resize_bias_table(
@@ -237,6 +256,13 @@ def _match(
                     f"{tuple(wanted[name].shape)} in the model"
                 )
     match.problems += [f"{name}: in the file alone" for name in unused]
+    for name, tensor in match.new.items():
+        match.new[name] = tensor.to(wanted[name])  # its type and device
+        lost = tensor.double().isfinite().sum() - match.new[name].double().isfinite().sum()
+        if lost:
+            match.problems.append(f"{name}: numbers too large for {wanted[name].dtype}")
+    if broken := [name for name, tensor in match.new.items() if not tensor.isfinite().all()]:
+        match.notes.append(f"the file holds NaN or infinity in {first_three(broken)}")
     return match
 
 
@@ -271,6 +297,21 @@ def _pretrained_window_note(
     ]
 
 
+def _renamed(
+    tensors: dict[str, Tensor], rename: Callable[[str], str], file: File
+) -> dict[str, Tensor]:
+    """Return tensors under other names, of which each must be another."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        if rename(name) in renamed:
+            raise ValueError(
+                f"{file} holds {rename(name)} twice, once as {name}: save one model's "
+                "state_dict() alone"
+            )
+        renamed[rename(name)] = tensor
+    return renamed
+
+
 def _split(
     found: dict[str, Tensor], chosen: Callable[[str], bool]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -281,63 +322,3 @@ def _split(
 
 def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:
     return tuple(tensors[name].shape) if name in tensors else None
-
-
-def _first(items: Iterable[str], between: str = ", ") -> str:
-    items = list(items)
-    more = f"{between}and {len(items) - 3} more" if len(items) > 3 else ""
-    return between.join(items[:3]) + more
-
-
-# --- files ---
-
-
-def _read(file: File) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, without the wrappings that training put around them."""
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            content = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} was refused: it is damaged, or holds more than tensors, which could run any "
-            "code when unpickled.  Only if you trust its source: read it there with torch.load, "
-            "and save the model's state_dict() alone"
-        ) from error
-    except Exception as error:  # a damaged file can raise anything
-        kind = "safetensors" if path.suffix == ".safetensors" else "PyTorch"
-        raise ValueError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read as weights: it is empty, cut "
-            f"short or not a {kind} file.  Fetch it again"
-        ) from error
-    while isinstance(content, dict):
-        inner = [content[key] for key in ("model", "state_dict") if key in content]
-        if not inner or isinstance(inner[0], Tensor):
-            break
-        content = inner[0]
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path} holds no tensors by name: save a model's state_dict() in it")
-    stray = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if stray:
-        raise ValueError(
-            f"{path} holds more than tensors by name ({_first(stray)}): "
-            "save a model's state_dict() alone, or under the key 'model'"
-        )
-    return {without_prefixes(name): tensor for name, tensor in content.items()}
-
-
-def _write(tensors: dict[str, Tensor], path: Path, nested: bool) -> None:
-    """Write a file beside its final place and move it there once it is whole."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix == ".safetensors":
-            safetensors.torch.save_file(tensors, unfinished, metadata={"format": "pt"})
-        else:
-            torch.save({"model": tensors} if nested else tensors, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -205,6 +205,24 @@ def test_v2_scores_are_cosines_times_at_most_one_hundred():
     assert scores.abs().max() > 50
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_v2_vectors_of_zeros_have_a_cosine_of_0_and_no_gradient(dtype):
+    attention = WindowAttentionV2(8, 4, 2).to(dtype)
+    q, k = torch.randn(2, 1, 1, 2, 16, 4).to(dtype)
+    q[..., 3, :], k[..., 5, :] = 0, 0
+    q.requires_grad_(), k.requires_grad_()
+    unit_q, unit_k, scale = attention.scaled(q, k)
+    scores = scale * unit_q @ unit_k.transpose(-1, -2)
+    assert (scores[..., 3, :] == 0).all()
+    assert (scores[..., 5] == 0).all()
+    to_q, to_k = torch.autograd.grad((scores.float() ** 2 + scores.float()).sum(), (q, k))
+    for gradient, zeros in ((to_q, 3), (to_k, 5)):
+        assert gradient.isfinite().all()
+        at_zeros = gradient[..., zeros, :]
+        assert (at_zeros == 0).all()
+        assert (gradient.count_nonzero() > 0.9 * (gradient.numel() - at_zeros.numel())).all()
+
+
 # Precision.
 
 

@@ -71,6 +71,47 @@ def test_images_of_a_batch_do_not_see_each_other(config):
         torch.testing.assert_close(model(one), alone)
 
 
+@pytest.mark.parametrize("config", VERSIONS)
+@pytest.mark.parametrize("backend", ["eager", "sdpa", "flex"])
+@torch.no_grad()
+def test_a_batch_without_images_gives_no_scores(backend, config):
+    model, none = make(config, backend=backend), images(45, 30, batch=0)
+    assert model(none).shape == (0, 5)
+    assert [tuple(one.shape) for one in model.features(none)] == [(0, 12, 8, 8), (0, 6, 4, 16)]
+    assert model.attention_maps(none, [(0, 1)])[0, 1].shape == (0, 6, 1, 16, 16)
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_batch_without_images_has_gradients_of_zero(checkpointing, config):
+    model = make(config, grad_checkpointing=checkpointing).train()
+    model(images(45, 30, batch=0)).sum().backward()
+    assert all((parameter.grad == 0).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+@pytest.mark.parametrize("backend", ["eager", "sdpa"])
+@pytest.mark.parametrize("padding", ["mask", "attend"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "weights"])
+def test_half_precision_is_finite_where_there_is_padding(autocast, dtype, padding, backend, config):
+    """In V2 a padded token's key is all zeros, whose cosine is 0 / 0 and its slope without bound.
+
+    Source: microsoft/Swin-Transformer issues 82 and 287.
+    """
+    model = make(config, padding=padding, backend=backend).float()
+    x = images(45, 30).float()
+    expected = model(x)
+    if not autocast:
+        model, x = model.to(dtype), x.to(dtype)
+    with torch.autocast("cpu", dtype, enabled=autocast):
+        out = model(x)
+    assert (out - expected).norm() / expected.norm() < {torch.float16: 0.01}.get(dtype, 0.05)
+    out.float().square().sum().backward()
+    broken = [n for n, one in model.named_parameters() if not one.grad.isfinite().all()]
+    assert broken == []
+
+
 def test_padding_that_is_masked_does_not_change_what_real_tokens_give():
     """A block on a map that does not divide equals attention in every true window, cut out."""
     block = make(SMALL).layers[0].blocks[1]
@@ -147,6 +188,19 @@ def test_shift_and_mask_can_be_left_out_to_see_what_they_are_for():
     weights = block.attention_map(x)
     normed = grid.partition(block.norm1(x))
     torch.testing.assert_close(weights, block.attn.attention_weights(normed))
+
+
+@pytest.mark.parametrize("config", VERSIONS)
+def test_the_position_bias_can_be_left_out_and_stays_so(config):
+    torch.manual_seed(0)
+    model = SwinTransformer(dataclasses.replace(config, use_position_bias=False))
+    assert model.state_dict().keys() == SwinTransformer(config).state_dict().keys()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
+    model(images(32, 32).float()).square().sum().backward()
+    optimizer.step()
+    for block in model.all_blocks():
+        bias = block.attn.relative_position_bias()
+        assert torch.equal(bias, bias.flatten()[0].expand_as(bias))  # softmax does not see it
 
 
 @pytest.mark.parametrize("config", VERSIONS)
@@ -324,8 +378,9 @@ def test_v2_bias_lies_between_0_and_16():
         (lambda: create_model("swin_huge"), ValueError, "no model 'swin_huge': .* swin_tiny"),
         (lambda: create_model("swin_tiny", depth=3), TypeError, r"no field \['depth'\]"),
         (lambda: make(SMALL)(torch.zeros(3, 8, 8)), ValueError, r"\(3, 8, 8\): .* images\[None\]"),
+        (lambda: make(SMALL)(torch.zeros(1, 3, 0, 8)), ValueError, r"of shape .*\(1, 3, 0, 8\)"),
         (lambda: make(SMALL)(torch.zeros(1, 1, 8, 8)), ValueError, r"\(b, 3, height, width\)"),
-        (lambda: SwinTransformer(SwinConfig(embed_dim=10)), ValueError, "dim=10 .* num_heads=3"),
+        (lambda: SwinConfig(embed_dim=10), ValueError, r"num_heads \(3, .* \(10, .* embed_dim 10"),
     ],
 )
 def test_bad_input_is_named_with_its_remedy(call, error, words):

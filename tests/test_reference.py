@@ -1,5 +1,6 @@
 """The specification itself, on cases small enough to be written out by hand."""
 
+import pytest
 import torch
 
 from swin_tutorial.attention import WindowAttention
@@ -69,6 +70,29 @@ def test_brute_force_mask_of_a_ring_and_of_padding():
     padded = brute_force_mask((3,), (2,), (0,))
     assert padded.tolist() == [[[True, True], [True, True]], [[True, False], [False, True]]]
     assert brute_force_mask((3,), (2,), (0,), padding="attend").all()
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "shift"),
+    [
+        (4, 0, 0),
+        (4, -2, 0),
+        (0, 2, 0),
+        (-3, 2, 0),
+        (4, 2, 2),
+        (4, 2, -1),
+        (4, 0.5, 0),
+        (float("inf"), 2, 1),
+        (float("nan"), 2, 1),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_an_axis_that_has_no_such_windows_is_refused(size, window, shift):
+    """Windows of 0 would never fill it."""
+    words = f"axis of {size} tokens cannot be cut into windows of {window} shifted by {shift}"
+    for function in (brute_force_mask, true_windows):
+        with pytest.raises(ValueError, match=words):
+            function((2, size), (1, window), (0, shift))
 
 
 def test_nine_regions_give_the_same_mask():

@@ -34,6 +34,8 @@ def attend(
             "PyTorch's FlexAttention has no backward pass on a CPU: use backend='sdpa', or "
             "torch.no_grad()"
         )
+    if not len(q):
+        return torch.zeros_like(v)  # FlexAttention cannot take an empty batch
     if isinstance(mask, Tensor):
         mask = _predicate(mask)
     n, tokens = q.shape[1], q.shape[3]

@@ -121,6 +121,35 @@ def test_strides_of_the_inputs_do_not_matter():
     assert torch.equal(fused.attend(strided, heads_last, grid), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_v2_queries_and_keys_of_zeros_have_no_gradient(dtype):
+    """As those of padded tokens: a slope of 1e12 would overflow in half precision."""
+    case = Case(WindowGrid((5, 7), (4, 3), (2, 1), "attend"), dtype, 16, 2, 1)
+    inputs = make_inputs(case)
+    with torch.no_grad():
+        inputs[0][:, 2, 3, :32] = 0
+        inputs[2][16:32] = 0
+    to_out = torch.randn(1, 5, 7, 16, device=DEVICE)
+    out, to_qkv, _, to_pad, to_scale = output_and_gradients(
+        fused.attend, [*inputs, case.grid], to_out
+    )
+    assert (to_qkv[:, 2, 3, :32] == 0).all()
+    assert (to_pad[16:32] == 0).all()
+    assert (to_qkv[:, 2, 4] != 0).all()
+    assert all(one.isfinite().all() for one in (out, to_qkv, to_pad, to_scale))
+
+
+def test_a_batch_without_images():
+    grid = WindowGrid((5, 7), (4, 3), (2, 1), "attend")
+    qkv, bias = random_qkv(grid, batch=0), torch.zeros(1, 12, 12, device=DEVICE)
+    qkv.requires_grad_(), bias.requires_grad_()
+    out = fused.attend(qkv, bias, grid)
+    assert out.shape == (0, 5, 7, 16)
+    to_qkv, to_bias = torch.autograd.grad(out.sum(), (qkv, bias))
+    assert to_qkv.shape == qkv.shape
+    assert (to_bias == 0).all()
+
+
 def attend(grid, qkv=None, **options):
     tokens, qkv = grid.tokens_per_window, random_qkv(grid, **options) if qkv is None else qkv
     return fused.attend(qkv, torch.zeros(1, tokens, tokens, device=DEVICE), grid)

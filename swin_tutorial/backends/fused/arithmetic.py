@@ -108,9 +108,13 @@ def load_scale(logit_scale, head, HEAD_DIM: tl.constexpr, COSINE: tl.constexpr):
 @triton.jit
 @no_type_check
 def inverse_norm(x):
-    """Return 1 / |x| of each row, or 1 / MIN_NORM for rows shorter than that."""
+    """Return 1 / |x| of each row, 1 / MIN_NORM for rows shorter than that, and 0 for zeros.
+
+    Zeros (padding, say) have no direction, and so no gradient.
+    """
     x = x.to(tl.float32)
-    return 1.0 / tl.maximum(tl.sqrt(tl.sum(x * x, axis=1)), MIN_NORM)
+    norm = tl.sqrt(tl.sum(x * x, axis=1))
+    return tl.where(norm > 0.0, 1.0 / tl.maximum(norm, MIN_NORM), 0.0)
 
 
 @triton.jit
