@@ -78,10 +78,11 @@ def run_on_a_full_disk(folder, limit):
     os._exit(7)
 
 
-def run_as_one_of_many(folder, rank, world_size, port, config, end=None, restarts=0):
+def run_as_one_of_many(folder, rank, world_size, port, config, end=None, restarts=0, told=None):
     """Train as torchrun would make a process do.
 
     ``end`` is the name of a signal that the last process gets in its fifth step, and it alone.
+    ``told`` is a folder for a file with the error of each process.
     """
     torch.set_num_threads(1)
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
@@ -102,6 +103,10 @@ def run_as_one_of_many(folder, rank, world_size, port, config, end=None, restart
         run(folder, config)
     except Stopped:
         os._exit(9)
+    except TrainingError as error:
+        assert not written
+        (told / str(rank)).write_text(str(error))
+        os._exit(8)
     finally:
         assert bool(written) == (rank == 0)
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from swin_tutorial.axis import check_size
+
 
 @dataclass(frozen=True)
 class ResNetConfig:
@@ -30,10 +32,11 @@ class ResNetConfig:
 
     def __post_init__(self):
         for name in ("width", "in_chans", "num_classes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.depths or min(self.depths) < 1:
-            raise ValueError(f"depths must have a number of at least 1 a stage, got {self.depths}")
+            check_size(name, getattr(self, name))
+        if not self.depths:
+            raise ValueError(f"depths must have a number for each stage, got {self.depths}")
+        for depth in self.depths:
+            check_size("each of depths", depth)
 
 
 class BasicBlock(nn.Module):

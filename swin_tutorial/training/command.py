@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from swin_tutorial.config import SwinConfig
 from swin_tutorial.training.config import TrainingConfig
 from swin_tutorial.training.recipes import DESCRIPTIONS, PRESETS
 
@@ -48,15 +49,21 @@ def parse(arguments: list[str]) -> TrainCommand:
             args=arguments,
             config=(tyro.conf.AvoidSubcommands,),  # the preset fixes the kind of model
         )
-        _refuse_what_the_data_decides(command)
+        _refuse_what_has_no_effect(command)
     except ValueError as error:  # from a configuration's own checks
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     return command
 
 
-def _refuse_what_the_data_decides(command: TrainCommand) -> None:
+def _refuse_what_has_no_effect(command: TrainCommand) -> None:
+    model, preset = command.config.model, PRESETS[command.preset].model
     for name in ("in_chans", "num_classes"):
-        asked = getattr(command.config.model, name)
-        if asked != getattr(PRESETS[command.preset].model, name):
-            raise ValueError(f"{name} follows from --data: leave out {asked}")
+        if getattr(model, name) != getattr(preset, name):
+            raise ValueError(f"{name} follows from --data: leave out {getattr(model, name)}")
+    has_sizes = isinstance(model, SwinConfig) and model.window_sizes
+    if has_sizes and model.window_size != preset.window_size:
+        raise ValueError(
+            f"--model.window-size {model.window_size} has no effect beside window_sizes "
+            f"{model.window_sizes}, which this preset sets: add --model.window-sizes None"
+        )

@@ -1,6 +1,5 @@
 """How good a model is on labelled images, and where it fails worst (chapter 07)."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
 from swin_tutorial.data.batches import evaluation_batches
+from swin_tutorial.modes import evaluation_mode
 from swin_tutorial.training.datasets import Images, load_data
+from swin_tutorial.training.files import SUMMARY, read_json
 from swin_tutorial.training.processes import all_reduce_sum, rank, world_size
-from swin_tutorial.training.run_folder import SUMMARY, load_run
+from swin_tutorial.training.run_folder import load_run
 
 EVALUATION_BATCH = 500  # images at a time in each process
 
@@ -40,6 +41,14 @@ class Evaluation:
         """Fraction of each class's images classified correctly; 0 for a class without images."""
         return (self.confusion.diagonal() / self.confusion.sum(1).clamp(min=1)).tolist()
 
+    def as_metrics(self) -> dict:
+        """Return what a run logs of it."""
+        return {
+            "test_accuracy": self.accuracy,
+            "test_loss": self.loss,
+            "class_accuracies": self.class_accuracies,
+        }
+
 
 @torch.no_grad()
 def evaluate(
@@ -48,18 +57,24 @@ def evaluate(
     """Return how well a model does on (images, labels) batches, those of all processes together.
 
     Computes in single precision, whatever the run was trained in: a stored model then gets the
-    same score on another machine.
+    same score on another machine.  Leaves the model as it was.
+
+    Raises ValueError if the model has more outputs than there are classes.
     """
     device = next(model.parameters()).device
     confusion = torch.zeros(num_classes**2, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    model.eval()
-    for images, labels in batches:
-        scores = model(images)
-        loss += F.cross_entropy(scores, labels, reduction="sum")
-        cell = labels * num_classes + scores.argmax(1)
-        confusion += torch.bincount(cell, minlength=num_classes**2)
-    model.train()
+    with evaluation_mode(model):
+        for images, labels in batches:
+            scores = model(images)
+            if scores.shape[1] > num_classes:
+                raise ValueError(
+                    f"the model has {scores.shape[1]} outputs, which is more than {num_classes} "
+                    "classes: give the number of classes that it was trained on"
+                )
+            loss += F.cross_entropy(scores, labels, reduction="sum")
+            cell = labels * num_classes + scores.argmax(1)
+            confusion += torch.bincount(cell, minlength=num_classes**2)
     all_reduce_sum(confusion, loss)
     mean_loss = (loss / confusion.sum()).item()
     return Evaluation(confusion.view(num_classes, num_classes).cpu(), mean_loss)
@@ -80,7 +95,7 @@ def evaluate_run(folder: Path, data_folder: Path | None = None) -> Evaluation:
     """
     config, model = load_run(folder)
     _, images = load_data(config, data_folder)
-    trained_on = json.loads((folder / SUMMARY).read_text())["classes"]
+    trained_on = read_json(folder / SUMMARY).get("classes", [])
     if list(images.classes) != trained_on:
         raise ValueError(
             f"the classes of {config.data} are {', '.join(images.classes)}, and the model in "
@@ -95,23 +110,23 @@ def worst_mistakes(
 ) -> dict[str, Shaped[Tensor, "count ..."]]:
     """Return the images of which a model was surest and yet wrong, the surest one first.
 
-    The tensors are ``images``, ``truth``, ``predicted`` and ``confidence``.
+    The tensors are ``images``, ``truth``, ``predicted`` and ``confidence``.  Leaves the model as it
+    was.
     """
     worst = {}
-    model.eval()
-    for images, labels in batches:
-        confidence, predicted = model(images).softmax(1).max(1)
-        found = {
-            "images": images,
-            "truth": labels,
-            "predicted": predicted,
-            "confidence": confidence,
-        }
-        # Add this batch's mistakes to the worst ones so far, and keep the worst of both.
-        wrong = predicted != labels
-        found = {name: tensor[wrong].cpu() for name, tensor in found.items()}
-        worst = {name: torch.cat([worst[name], found[name]]) for name in worst} or found
-        order = worst["confidence"].argsort(descending=True, stable=True)[:count]
-        worst = {name: tensor[order] for name, tensor in worst.items()}
-    model.train()
+    with evaluation_mode(model):
+        for images, labels in batches:
+            confidence, predicted = model(images).softmax(1).max(1)
+            found = {
+                "images": images,
+                "truth": labels,
+                "predicted": predicted,
+                "confidence": confidence,
+            }
+            # Add this batch's mistakes to the worst ones so far, and keep the worst of both.
+            wrong = predicted != labels
+            found = {name: tensor[wrong].cpu() for name, tensor in found.items()}
+            worst = {name: torch.cat([worst[name], found[name]]) for name in worst} or found
+            order = worst["confidence"].argsort(descending=True, stable=True)[:count]
+            worst = {name: tensor[order] for name, tensor in worst.items()}
     return worst

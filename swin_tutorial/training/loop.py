@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from swin_tutorial.data.batches import DeviceBatches, FolderBatches, evaluation_batches
 from swin_tutorial.data.folders import ImageFolder
+from swin_tutorial.training.checkpoint import all_finite, differences
 from swin_tutorial.training.config import TrainingConfig, for_dataset
 from swin_tutorial.training.datasets import Images, load_data
 from swin_tutorial.training.errors import Stopped, TrainingError
@@ -26,13 +27,20 @@ from swin_tutorial.training.evaluation import (
     evaluate_images,
     worst_mistakes,
 )
+from swin_tutorial.training.files import has_checkpoint
+from swin_tutorial.training.machine import (
+    check_compiler,
+    deterministic,
+    is_out_of_memory,
+    keep_freed_memory,
+    named_memory_errors,
+    own_random_state,
+)
 from swin_tutorial.training.meter import Meter
 from swin_tutorial.training.processes import (
     StopSignals,
     any_process,
-    deterministic,
-    device_name,
-    keep_freed_memory,
+    machine,
     processes,
     rank,
     world_size,
@@ -62,20 +70,32 @@ def train(
         data_folder: where to look for the data first.
         progress: show a bar, and a line for each evaluation.
 
-    Raises TrainingError if the run cannot begin or go on, Stopped if a signal stopped it.
+    Raises ValueError for a configuration that does not fit the images or the machine, TrainingError
+    if the run cannot begin or go on, and Stopped if a signal stopped it.
     """
     resume = resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    with processes(device) as here, deterministic(here), StopSignals() as signals:
+    with (
+        processes(device) as here,
+        own_random_state(here),
+        deterministic(here),
+        named_memory_errors(),
+        StopSignals() as signals,
+    ):
         if here.type == "cpu":
             keep_freed_memory()
+        if config.compile:
+            check_compiler(here)
         images = images or load_data(config, data_folder)
-        config = for_dataset(config, len(images[0].mean), len(images[0].classes))
-        return loop(config, Path(folder), resume, here, images, signals, progress and rank() == 0)
+        train_images, test_images = images
+        config = for_dataset(config, len(train_images.mean), len(train_images.classes))
+        fingerprints = {"training": train_images.fingerprint(), "test": test_images.fingerprint()}
+        with RunFolder(Path(folder), config, fingerprints, machine(here)) as run_folder:
+            return loop(config, run_folder, resume, here, images, signals, progress and rank() == 0)
 
 
 def loop(
     config: TrainingConfig,
-    folder: Path,
+    run_folder: RunFolder,
     resume: bool,
     device: torch.device,
     images: tuple[Images, Images],
@@ -91,14 +111,11 @@ def loop(
     steps_per_epoch = len(batches)
     total_steps = config.epochs * steps_per_epoch
 
-    # The run: a state and a meter, both kept in checkpoints, and a folder.
-    state = initial_state(config, device)
-    meter = Meter(device)
-    run_folder = RunFolder(folder, config)
+    # The run: a state and a meter, both kept in checkpoints.
+    state, meter = initial_state(config, device), Meter(device)
     checkpoint = run_folder.begin(resume)
     if checkpoint:
-        state.load_state_dict(checkpoint)
-        meter.load_state_dict(checkpoint["meter"])
+        go_on(checkpoint, state, meter, run_folder, progress)
 
     # The same model, wrapped: to add up gradients over the processes, and to run faster.
     forward = DistributedDataParallel(state.model) if dist.is_initialized() else state.model
@@ -120,17 +137,15 @@ def loop(
 
             # See what is due.  To stop, many processes must agree, which makes them wait for each
             # other, so they ask only when they log.
-            is_last = state.step == total_steps
-            log_due = is_last or state.step % config.log_every == 0
-            evaluation_due = is_last or state.step % (config.evaluate_every * steps_per_epoch) == 0
-            may_stop = log_due or world_size() == 1
-            stop = may_stop and any_process(signals.received, device)
-            save_due = is_last or stop or state.step % config.save_every == 0
+            log_due, evaluation_due, save_due = due(state.step, steps_per_epoch, config)
+            stop = (log_due or world_size() == 1) and any_process(signals.received, device)
+            save_due = save_due or stop
 
             # Take the time, and make sure that no broken model is logged, evaluated or saved.
             if log_due or evaluation_due or save_due:
-                if not meter.is_finite():
-                    raise diverged(state.step, folder, config)
+                is_broken = not (meter.is_finite() and all_finite(state.state_dict()))
+                if any_process(is_broken, device):
+                    raise diverged(state.step, run_folder.path, config)
                 meter.split_time("training")
 
             # Log the means since the last log.
@@ -145,12 +160,8 @@ def loop(
                 found = evaluate_images(state.eval_model, test_images, device)
                 meter.split_time("evaluation")
                 if not math.isfinite(found.loss):
-                    raise diverged(state.step, folder, config)
-                log(
-                    test_accuracy=found.accuracy,
-                    test_loss=found.loss,
-                    class_accuracies=found.class_accuracies,
-                )
+                    raise diverged(state.step, run_folder.path, config)
+                log(**found.as_metrics())
                 if progress:
                     epoch, speed = state.step // steps_per_epoch, images_per_second()
                     text = f"{found.accuracy:.2%} of the test images, {speed:,.0f} images/s"
@@ -161,20 +172,45 @@ def loop(
                 run_folder.save_checkpoint(state.state_dict() | {"meter": meter.state_dict()})
 
             # Stop, if a signal came.
-            if stop and not is_last:
-                raise Stopped(
-                    f"stopped at step {state.step} of {total_steps}, which is saved in {folder}: "
-                    "go on with --resume",
-                    signals.received,
-                )
+            if stop and state.step < total_steps:
+                raise stopped(state.step, total_steps, run_folder.path, signals.received)
 
     if found is None:  # killed right after the last step, which lost the evaluation
         found = evaluate_images(state.eval_model, test_images, device)
-    times = {
-        "seconds": round(sum(meter.seconds.values()), 1),
-        "images_per_second": round(images_per_second(), 1),
-    }
-    return finish(run_folder, state, found, test_images, device, times)
+    return finish(run_folder, state, found, test_images, device, meter, images_per_second())
+
+
+def due(step: int, steps_per_epoch: int, config: TrainingConfig) -> tuple[bool, bool, bool]:
+    """Return whether to log, to evaluate and to save after a step.  After the last one, all."""
+    is_last = step == config.epochs * steps_per_epoch
+    log, evaluation, save = (
+        is_last or step % every == 0
+        for every in (config.log_every, config.evaluate_every * steps_per_epoch, config.save_every)
+    )
+    return log, evaluation, save
+
+
+def go_on(
+    checkpoint: dict, state: TrainState, meter: Meter, run_folder: RunFolder, progress: bool
+) -> None:
+    """Go on from a checkpoint, and log it if another machine than this one made it."""
+    try:
+        state.load_state_dict(checkpoint)
+        meter.load_state_dict(checkpoint["meter"])
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"the checkpoint in {run_folder.path} does not fit the model that its configuration "
+            "describes: another version of swin_tutorial made it.  Use that, or another --folder"
+        ) from error
+    changes = differences(checkpoint.get("machine", run_folder.machine), run_folder.machine)
+    if not changes:
+        return
+    run_folder.log_metrics({"step": state.step, "resumed_elsewhere": changes})
+    if progress:
+        text = "rounding differs there, so an undisturbed run would not end with the same bits"
+        tqdm.write(f"resumed elsewhere ({'; '.join(changes)}): {text}", file=sys.stderr)
 
 
 def batches_from(
@@ -193,7 +229,8 @@ def finish(
     found: Evaluation,
     test_images: Images,
     device: torch.device,
-    times: dict[str, float],
+    meter: Meter,
+    images_per_second: float,
 ) -> dict:
     """Write the trained model, its worst mistakes and a summary; return the summary."""
     summary = {
@@ -203,10 +240,9 @@ def finish(
         "class_accuracies": found.class_accuracies,
         "confusion": found.confusion.tolist(),
         "parameters": sum(p.numel() for p in state.model.parameters()),
-        **times,
-        "device": device_name(device),
-        "processes": world_size(),
-        "torch": torch.__version__,
+        "seconds": round(sum(meter.seconds.values()), 1),
+        "images_per_second": round(images_per_second, 1),
+        **run_folder.machine,
     }
     mistakes = {}
     if rank() == 0:
@@ -221,10 +257,24 @@ def progress_bar(step: int, total_steps: int, progress: bool) -> tqdm:
     return tqdm(total=total_steps, initial=step, unit="step", disable=not visible)
 
 
+def stopped(step: int, total_steps: int, folder: Path, signal: int) -> Stopped:
+    """Return the error for a run that a signal stopped."""
+    return Stopped(
+        f"stopped at step {step} of {total_steps}, which is saved in {folder}: go on with --resume",
+        signal,
+    )
+
+
 def diverged(step: int, folder: Path, config: TrainingConfig) -> TrainingError:
-    """Return the error for a loss, or a gradient, that is not finite."""
+    """Return the error for a loss, a gradient or weights that are not finite."""
+    kept = f"The last good checkpoint is kept in {folder}"
+    if not has_checkpoint(folder):
+        kept = "No checkpoint was saved before"
+    clip = f"a lower --clip-norm (it is {config.clip_norm})"
+    if not config.clip_norm:
+        clip = "a --clip-norm, such as 1 (there is none)"
     return TrainingError(
-        f"the loss or its gradient became infinite or NaN shortly before step {step}. "
-        f"The last good checkpoint is kept in {folder}.  To get past this step, start anew with a "
-        f"lower --lr (it is {config.lr}) or --clip-norm ({config.clip_norm})"
+        f"the loss, its gradient or the weights became infinite or NaN shortly before step {step}. "
+        f"{kept}.  To get past this step, start anew in another --folder with a lower --lr (it is "
+        f"{config.lr}) or {clip}"
     )

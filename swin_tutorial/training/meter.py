@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from swin_tutorial.training.processes import all_reduce_sum, any_process, world_size
+from swin_tutorial.training.processes import all_reduce_sum, world_size
 
 
 class Meter:
@@ -26,8 +26,8 @@ class Meter:
         self.sums += F.pad(loss_and_norm, (0, 1), value=1.0)
 
     def is_finite(self) -> bool:
-        """Return whether all losses and gradients since the last log are finite, everywhere."""
-        return not any_process(not self.sums.isfinite().all(), self.sums.device)
+        """Return whether this process's losses and gradients since the last log are finite."""
+        return bool(self.sums.isfinite().all())
 
     def pop_means(self) -> dict[str, float]:
         """Return the means since the last log, over all processes, and start anew."""

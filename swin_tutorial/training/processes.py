@@ -1,18 +1,23 @@
-"""One training process or many, on whatever device there is, and how they stop (chapter 12).
+"""One training process or many, and how they stop (chapter 12).
 
 Everything here works without torchrun too: then there is one process, number 0.
 """
 
 import contextlib
-import ctypes
 import os
 import platform
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from swin_tutorial.training.errors import TrainingError
+from swin_tutorial.training.machine import usable_device
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -31,6 +36,30 @@ def all_reduce_sum(*tensors: Tensor) -> None:
         dist.all_reduce(tensor)
 
 
+def gather(value: object) -> list:
+    """Return the values of all processes, in order.  All of them must call it."""
+    values = [value] * world_size()
+    if dist.is_initialized():
+        dist.all_gather_object(values, value)
+    return values
+
+
+def in_all_processes(action: Callable[[], T]) -> T:
+    """Run an action in every process, and return its result.
+
+    If it fails in one, it fails in all: the others raise a TrainingError that says the same.
+    """
+    result, failure = None, None
+    try:
+        result = action()
+    except Exception as error:
+        failure = error
+    messages = [message for message in gather(failure and str(failure)) if message is not None]
+    if messages:
+        raise failure or TrainingError(messages[0])
+    return result
+
+
 def any_process(flag: object, device: torch.device) -> bool:
     """Return whether the flag is set in any process; the answer is the same in all of them."""
     if not dist.is_initialized():
@@ -40,61 +69,43 @@ def any_process(flag: object, device: torch.device) -> bool:
     return flags.item() > 0
 
 
+def machine(device: torch.device) -> dict:
+    """Return what a run's numbers must be read with: on a CPU, threads are part of it."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+    return {"device": name, "processes": world_size(), "torch": str(torch.__version__)}
+
+
 @contextlib.contextmanager
 def processes(device: str | None) -> Iterator[torch.device]:
     """Join the processes that torchrun started, if it did, and give this one its device.
 
     Args:
         device: "cpu", "cuda" and so on; None for the GPU if there is one.
+
+    Raises ValueError for a device that is not on this machine.
     """
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if not dist.is_torchelastic_launched():
-        yield torch.device(kind)
+        yield usable_device(kind)
         return
-    if kind == "cuda":
-        kind = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(kind)
+    here = usable_device(f"cuda:{os.environ['LOCAL_RANK']}" if kind == "cuda" else kind)
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
     store, number, count = next(dist.rendezvous("env://"))
     if os.environ.get("GROUP_WORLD_SIZE") == "1":
         # On one machine torchrun's store outlives a restart, with the addresses of dead processes
         # in it (pytorch issue 135712).  Several machines do not count restarts alike, so they
         # cannot tell their stores apart by that number.
         store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
-    backend = "nccl" if "cuda" in kind else "gloo"
+    backend = "nccl" if here.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=number, world_size=count)
     try:
-        yield torch.device(kind)
+        yield here
     finally:
         dist.destroy_process_group()
-
-
-@contextlib.contextmanager
-def deterministic(device: torch.device) -> Iterator[None]:
-    """Compute the same twice on a CPU, where a few sums depend on the threads' timing otherwise.
-
-    GPUs would get slower, so they are left as they are.
-    """
-    before = torch.are_deterministic_algorithms_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and for debugging
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
-
-
-def keep_freed_memory() -> None:
-    """Make the C library keep the memory that a step frees, for the next step.  Linux only.
-
-    It would otherwise return large blocks to the system and ask for them again a moment later:
-    thousands of page faults in every step on a CPU.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # no glibc: nothing to set
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block is a mapping of its own
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: nothing is returned below 2 GB
 
 
 class StopSignals:
@@ -118,10 +129,3 @@ class StopSignals:
     def _receive(self, number: int, _) -> None:
         self.received = number
         self.__exit__()
-
-
-def device_name(device: torch.device) -> str:
-    """Return what a measurement must be read with: the GPU's name, or a CPU's threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"

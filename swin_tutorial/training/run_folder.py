@@ -1,66 +1,122 @@
 """A run is a folder, and its files are whole whenever the run was killed (chapters 07 and 12)."""
 
+import contextlib
 import hashlib
-import io
 import json
-import os
-import zipfile
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
-import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
+from swin_tutorial.training.checkpoint import load_checkpoint, save_checkpoint
 from swin_tutorial.training.config import TrainingConfig, build_model
 from swin_tutorial.training.errors import TrainingError
-from swin_tutorial.training.processes import rank
-
-CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
-WEIGHTS, MISTAKES = "model.safetensors", "mistakes.safetensors"
-CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint-previous.pt"
+from swin_tutorial.training.files import (
+    CHECKPOINT,
+    CONFIG,
+    METRICS,
+    MISTAKES,
+    SUMMARY,
+    WEIGHTS,
+    append_json,
+    has_checkpoint,
+    parse_json,
+    read_json,
+    write_file,
+    write_json,
+)
+from swin_tutorial.training.processes import gather, in_all_processes, rank
+from swin_tutorial.training.run_lock import locked
 
 
 class RunFolder:
     """The folder of a run in progress.  All processes read it, only process 0 writes to it.
 
+    ``begin`` takes the folder for this run; the end of a ``with`` block gives it back.
+
+    Args:
+        path: of the folder.
+        config: what is trained.
+        fingerprints: of the training and the test images, by these words.
+        machine: what computes the run, as ``processes.machine`` says it.
+
     Every method raises TrainingError, naming the file, if the disk refuses.
     """
 
-    def __init__(self, path: Path, config: TrainingConfig):
+    def __init__(
+        self, path: Path, config: TrainingConfig, fingerprints: dict[str, str], machine: dict
+    ):
         self.path, self.config = path, config.as_dict()
+        self.fingerprints, self.machine = fingerprints, machine
         self.writes = rank() == 0
         self._tensorboard = None
+        self._lock = contextlib.ExitStack()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.close()
 
     def begin(self, resume: bool) -> dict | None:
         """Make the folder, and return the checkpoint to go on from, None for a new run.
 
-        Raises TrainingError if the folder has a run and ``resume`` is not set, and as
-        ``load_checkpoint`` does.
+        Raises TrainingError if the folder has a run and ``resume`` is not set, or if another run is
+        in it, and as ``load_checkpoint`` does.  What one process cannot do ends all of them.
         """
-        if not resume and any((self.path / name).exists() for name in (CHECKPOINT, PREVIOUS)):
+        in_all_processes(lambda: self._take(resume))
+        checkpoint = in_all_processes(
+            lambda: load_checkpoint(self.path, self.config, self.fingerprints)
+        )
+        step = checkpoint["step"] if checkpoint else 0
+        steps = gather(step)  # and nobody writes before everybody has read
+        if len(set(steps)) > 1:
             raise TrainingError(
-                f"{self.path} has a run already: go on with --resume, or choose another --folder"
+                f"the processes do not see the same {self.path / CHECKPOINT}: for them, the run is "
+                f"at the steps {steps}.  Give a --folder that all machines share"
             )
+        in_all_processes(lambda: self._prepare(step))
+        return checkpoint
+
+    def _take(self, resume: bool) -> None:
+        """Make the folder and lock it, unless that would cost somebody a file."""
+        if not self.writes:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"cannot make the folder {self.path}: {error.strerror}") from error
-        checkpoint = load_checkpoint(self.path, self.config)
-        if dist.is_initialized():
-            dist.barrier()  # nobody writes before everybody has read
-        if self.writes:
-            step = checkpoint["step"] if checkpoint else 0
-            write_json(self.path / CONFIG, self.config)
-            _cut_metrics(self.path, step)
-            self._tensorboard = _tensorboard_writer(self.path, step)
-        return checkpoint
+        self._lock.enter_context(locked(self.path))
+        if has_checkpoint(self.path):
+            if not resume:
+                raise TrainingError(
+                    f"{self.path} has a run already: go on with --resume, or choose another "
+                    "--folder"
+                )
+        elif any((self.path / name).exists() for name in (SUMMARY, WEIGHTS)):
+            raise TrainingError(
+                f"{self.path} has a finished run, and no checkpoint to go on from: choose another "
+                "--folder"
+            )
+        elif (self.path / CONFIG).exists():
+            load_config(self.path)  # ValueError for a file of somebody else's that has this name
+
+    def _prepare(self, step: int) -> None:
+        """Bring the files to where they were at a step."""
+        if not self.writes:
+            return
+        write_json(self.path / CONFIG, self.config)
+        # What was logged after the step will be logged again.
+        lines = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= step]
+        write_file(self.path / METRICS, "".join(f"{line}\n" for line in lines).encode())
+        self._tensorboard = _tensorboard_writer(self.path, step)
 
     def log_metrics(self, line: dict) -> None:
         """Add a line to the log, and to TensorBoard's where that is installed."""
         if not self.writes:
             return
-        _append_metrics(self.path, line)
+        append_json(self.path / METRICS, line)
         if self._tensorboard:
             for name, value in line.items():
                 if isinstance(value, float):
@@ -68,11 +124,9 @@ class RunFolder:
 
     def save_checkpoint(self, state: dict) -> None:
         """Write a checkpoint, and keep the one before it as another file."""
-        if not self.writes:
-            return
-        buffer = io.BytesIO()
-        torch.save({"config": self.config, **state}, buffer)
-        write_file(self.path / CHECKPOINT, buffer.getvalue(), keep=self.path / PREVIOUS)
+        if self.writes:
+            origin = {"fingerprints": self.fingerprints, "machine": self.machine}
+            save_checkpoint(self.path, {"config": self.config, **origin, **state})
 
     def finish(self, model: nn.Module, mistakes: dict[str, Tensor], summary: dict) -> dict:
         """Write the trained model, its worst mistakes and, last, the summary; return the summary.
@@ -95,116 +149,57 @@ class RunFolder:
 def load_run(folder: Path) -> tuple[TrainingConfig, nn.Module]:
     """Return the configuration and the trained model of a finished run.
 
-    Raises FileNotFoundError if the folder has none.
+    Raises FileNotFoundError if the folder has none, and ValueError, naming the file, if a file is
+    damaged or is not the one that the run wrote.
     """
-    config = TrainingConfig.from_dict(json.loads((folder / CONFIG).read_text()))
+    missing = [name for name in (CONFIG, WEIGHTS, SUMMARY) if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} has no finished run, it lacks {', '.join(missing)}: train it to its end"
+        )
+    config, path = load_config(folder), folder / WEIGHTS
+    content, summary = path.read_bytes(), read_json(folder / SUMMARY)
+    if hashlib.sha256(content).hexdigest() != summary.get("weights_sha256"):
+        raise ValueError(
+            f"{path} is not what the run wrote, its checksum is not the one in {SUMMARY}: restore "
+            "it, or train again"
+        )
     model = build_model(config)
-    model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    try:
+        model.load_state_dict(safetensors.torch.load(content))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise ValueError(
+            f"{path} does not fit the model that {CONFIG} describes: restore both, or train again"
+        ) from error
     return config, model.eval()
 
 
+def load_config(folder: Path) -> TrainingConfig:
+    """Return the configuration of a run.  ValueError, naming the file, if it holds none."""
+    path = folder / CONFIG
+    values = read_json(path)
+    try:
+        return TrainingConfig.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
+
+
 def read_metrics(folder: Path) -> list[dict]:
-    """Return the lines of a run's log, oldest first."""
+    """Return the lines of a run's log, oldest first.
+
+    Raises ValueError, naming the line, for one that no run wrote.
+    """
     path = folder / METRICS
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # half a line is no line
-
-
-def load_checkpoint(folder: Path, config: dict) -> dict | None:
-    """Return the newest checkpoint of a run, None if it has none.
-
-    Args:
-        folder: the run's.
-        config: the configuration that the checkpoint must have, ``TrainingConfig.as_dict()``.
-
-    Raises TrainingError for a damaged checkpoint, and for one of another configuration.
-    """
-    path, previous = folder / CHECKPOINT, folder / PREVIOUS
-    if not path.exists():  # killed between the two renamings of write_file
-        path = previous
-    if not path.exists():
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # torch.load itself does not look at the checksums
-                raise zipfile.BadZipFile
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        # A field that is younger than the checkpoint has its default there, which changes nothing.
-        theirs = TrainingConfig.from_dict(checkpoint["config"]).as_dict()
-        differing = differences(theirs, config)
-    except Exception as error:  # a damaged file can raise anything
-        way_out = "delete it and start again"
-        if path != previous and previous.exists():
-            way_out = f"delete it, and --resume goes on from {previous.name}"
-        raise TrainingError(
-            f"{path} ({path.stat().st_size:,} bytes) is damaged or no checkpoint: {way_out}"
-        ) from error
-    if differing:
-        raise TrainingError(
-            f"{path} belongs to another configuration ({'; '.join(differing)}): give the options "
-            "that it was started with, or another --folder"
-        )
-    return checkpoint
-
-
-def differences(theirs: dict, ours: dict, prefix: str = "") -> list[str]:
-    """Return what differs between two configurations, in words."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     found = []
-    for name in sorted(theirs.keys() | ours.keys()):
-        old, new = theirs.get(name), ours.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{name}.")
-        elif old != new:
-            found.append(f"{prefix}{name} was {old!r} and is {new!r}")
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break  # half a line, which a killed run left, is no line
+        values = parse_json(line, f"line {number} of {path}")
+        if not isinstance(values.get("step"), int):
+            raise ValueError(f"line {number} of {path} has no step: move the file aside")
+        found.append(values)
     return found
-
-
-# --- writing whole files ---
-
-
-def write_file(path: Path, content: bytes, keep: Path | None = None) -> None:
-    """Write a file such that, whatever happens, there is the old one or the whole new one.
-
-    ``keep`` is the name under which the old one stays.  Raises TrainingError if the disk refuses.
-    """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk, not only on its way there
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise _disk_refused(path, error) from error
-
-
-def write_json(path: Path, values: dict) -> None:
-    """Write plain values to a file, as ``write_file`` does.  ValueError for NaN or infinity."""
-    write_file(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())
-
-
-def _append_metrics(folder: Path, line: dict) -> None:
-    try:
-        with open(folder / METRICS, "a") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-    except OSError as error:
-        raise _disk_refused(folder / METRICS, error) from error
-
-
-def _cut_metrics(folder: Path, step: int) -> None:
-    """Drop what a run logged after the step that it resumes from: it will be logged again."""
-    lines = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
-    write_file(folder / METRICS, "".join(lines).encode())
-
-
-def _disk_refused(path: Path, error: OSError) -> TrainingError:
-    return TrainingError(
-        f"cannot write {path}: {error.strerror}.  The last good checkpoint is kept: free the disk "
-        "or the path, and go on with --resume"
-    )
 
 
 def _tensorboard_writer(folder: Path, step: int):

@@ -60,7 +60,15 @@ class TrainState:
 
 
 def initial_state(config: TrainingConfig, device: torch.device) -> TrainState:
-    """Return the state before the first step."""
+    """Return the state before the first step.
+
+    Raises ValueError for a model that cannot be built, or cannot be trained on the device.
+    """
+    if getattr(config.model, "backend", None) == "flex" and device.type == "cpu":
+        raise ValueError(
+            "backend 'flex' cannot train on a CPU, where PyTorch's FlexAttention has no backward "
+            "pass: use --model.backend sdpa"
+        )
     model = build_model(config).to(device)
     groups = parameter_groups(model, config.weight_decay)
     return TrainState(

@@ -29,11 +29,15 @@ def in_processes(target, *argument_lists):
 
 
 def run_as_two(folder, config, *more):
-    """Train as two processes; return their exit codes.  ``more``: see ``run_as_one_of_many``."""
+    """Train as two processes; return their exit codes.
+
+    ``folder`` may be a folder for each.  ``more``: see ``run_as_one_of_many``.
+    """
+    folders = folder if isinstance(folder, list) else [folder] * 2
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [(folder, rank, 2, port, config, *more) for rank in range(2)]
+    arguments = [(folders[rank], rank, 2, port, config, *more) for rank in range(2)]
     return in_processes(tiny_training.run_as_one_of_many, *arguments)
 
 
@@ -42,9 +46,9 @@ def weights(folder):
 
 
 def without_times(folder):
-    """Return the lines of a run's log, less what a clock said."""
+    """Return the lines of a run's log, less what a clock said, and what says where it resumed."""
     timings = ("seconds", "images_per_second")
-    lines = read_metrics(folder)
+    lines = [line for line in read_metrics(folder) if "resumed_elsewhere" not in line]
     return [{k: v for k, v in line.items() if k not in timings} for line in lines]
 
 

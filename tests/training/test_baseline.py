@@ -30,8 +30,18 @@ def test_a_block_adds_what_it_was_given():
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"width": 0}, {"depths": ()}, {"depths": (2, 0)}, {"in_chans": 0}]
+    "sizes",
+    [
+        {"width": 0},
+        {"depths": ()},
+        {"depths": (2, 0)},
+        {"in_chans": 0},
+        {"num_classes": True},
+        {"depths": (1, True)},
+        {"depths": (1.5,)},
+    ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_invalid_sizes_are_named(sizes):
-    with pytest.raises(ValueError, match=rf"{next(iter(sizes))} must .*got"):
+    with pytest.raises((ValueError, TypeError), match=rf"{next(iter(sizes))} must .*got"):
         ResNetConfig(**sizes)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from swin_tutorial.data.augmentation import generator
 from swin_tutorial.data.image_sets import IMAGE_SETS
 from swin_tutorial.training.baseline import ResNetConfig
 from swin_tutorial.training.config import TrainingConfig, build_model, for_dataset
@@ -42,9 +43,24 @@ def test_every_preset_is_described():
         ("clip_norm", -1.0, "clip_norm must be finite and not negative: -1.0"),
         ("clip_norm", math.inf, "clip_norm must be finite and not negative: inf"),
         ("weight_decay", math.nan, "weight_decay must be finite and not negative: nan"),
-        ("seed", -1, "seed must not be negative, got -1"),
+        ("seed", -1, "seed must lie between 0 and 18446744073709551615, got -1"),
+        (
+            "seed",
+            2**64,
+            "seed must lie between 0 and 18446744073709551615, got 18446744073709551616",
+        ),
+        ("epochs", True, "epochs must be a whole number, got True"),
+        ("batch_size", 8.0, "batch_size must be a whole number, got 8.0"),
+        ("lr", True, "lr must be a number, got True"),
+        ("lr", math.inf, "lr must be finite and not negative: inf"),
+        ("lr", "1e-3", "lr must be a number, got '1e-3'"),
+        ("bf16", "no", "bf16 must be True or False, got 'no'"),
+        ("data", None, "data must be a string, got None"),
+        ("warmup_epochs", math.inf, "warmup_epochs must be finite and not negative: inf"),
+        ("warmup_epochs", 1e308, r"warmup_epochs 1e\+308 is longer than the run, 13 epochs"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_a_value_that_makes_no_sense_is_refused(name, value, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(QUICK, **{name: value})
@@ -57,6 +73,49 @@ def test_a_younger_field_has_its_default_in_an_older_file():
     expected = dataclasses.replace(QUICK, clip_norm=default)
     assert default != QUICK.clip_norm
     assert TrainingConfig.from_dict(stored) == expected
+
+
+def test_the_largest_seed_is_one():
+    largest = dataclasses.replace(QUICK, seed=2**64 - 1)
+    assert build_model(largest).head.weight.isfinite().all()
+    assert int(generator("order", largest.seed, 0).integers(2**63)) >= 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"momentum": 0.9}, "settings momentum, which this swin_tutorial does not know: a newer"),
+        ({"model": {"rope": 1, "sinks": 2}}, "settings rope, sinks, which this swin_tutorial"),
+        ({"augmentation": {"colors": 2}}, "settings colors, which this swin_tutorial"),
+        ({"architecture": "vit"}, "architecture 'vit', which this swin_tutorial"),
+        ({"architecture": ["swin"]}, "not the configuration of a run"),
+        ({"model": None}, "not the configuration of a run"),
+        ({"augmentation": 3}, "not the configuration of a run"),
+        ({"epochs": "three"}, "epochs must be a whole number, got 'three'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_configuration_of_this_version_is_refused(change, message):
+    stored = QUICK.as_dict()
+    for name, value in change.items():
+        stored[name] = stored[name] | value if isinstance(value, dict) else value
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig.from_dict(stored)
+
+
+@pytest.mark.parametrize("values", [{}, {"architecture": "swin"}, None, 3, "swin", [1]])
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_configuration_at_all_is_refused(values):
+    with pytest.raises(ValueError, match="not the configuration of a run"):
+        TrainingConfig.from_dict(values)
+
+
+def test_building_a_model_leaves_the_callers_random_state():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    build_model(QUICK)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_the_seed_draws_the_first_weights():

@@ -1,5 +1,7 @@
 """Evaluation: rows are the truth, every image counts once, the surest mistake comes first."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -54,3 +56,34 @@ def test_the_surest_mistakes_come_first():
 def test_accuracy_of_a_million_images_is_exact():
     confusion = torch.tensor([[33_333_333, 1], [0, 66_666_666]])
     assert Evaluation(confusion, 0.0).accuracy == 99_999_999 / 100_000_000
+
+
+class Broken(FirstPixels):
+    def forward(self, images):
+        raise KeyError("in the middle")
+
+
+@pytest.mark.parametrize("kind", [FirstPixels, Broken])
+@pytest.mark.parametrize("look", [lambda *args: evaluate(*args, 4), worst_mistakes])
+@pytest.mark.parametrize("training", [(True, True), (False, False), (True, False), (False, True)])
+def test_a_model_is_looked_at_and_not_changed(kind, look, training):
+    model = nn.Sequential(kind(), nn.Dropout())
+    for module, mode in zip(model, training, strict=True):
+        module.training = mode
+    model[0].scale.requires_grad_(False)
+    before = [module.training for module in model.modules()]
+    context = pytest.raises(KeyError) if kind is Broken else contextlib.nullcontext()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    with context:
+        look(model, batches())
+    assert [module.training for module in model.modules()] == before
+    assert not model[0].scale.requires_grad
+    assert torch.is_grad_enabled()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_model_of_more_classes_is_refused():
+    with pytest.raises(ValueError, match="the model has 3 outputs, which is more than 2 classes"):
+        evaluate(FirstPixels(), batches(), 2)

@@ -20,14 +20,8 @@ from swin_tutorial.training.baseline import ResNetConfig
 from swin_tutorial.training.config import for_dataset
 from swin_tutorial.training.errors import Stopped, TrainingError
 from swin_tutorial.training.evaluation import evaluate
-from swin_tutorial.training.run_folder import (
-    CHECKPOINT,
-    METRICS,
-    SUMMARY,
-    load_checkpoint,
-    load_run,
-    read_metrics,
-)
+from swin_tutorial.training.files import CHECKPOINT, METRICS, SUMMARY
+from swin_tutorial.training.run_folder import load_checkpoint, load_run, read_metrics
 
 LEARNING = dataclasses.replace(CONFIG, epochs=10, lr=1e-2, evaluate_every=5)
 
@@ -98,6 +92,7 @@ def test_the_compiled_model_is_trained_and_the_plain_one_is_kept(tmp_path, whole
             self.steps += 1
             return self._orig_mod(x)
 
+    monkeypatch.setattr(loop, "check_compiler", lambda device: None)
     monkeypatch.setattr(torch, "compile", compile_nothing)
     run(tmp_path, dataclasses.replace(CONFIG, compile=True))
     assert compiled[0].steps == STEPS * CONFIG.grad_accum_steps
@@ -122,6 +117,64 @@ def test_tensorboard_gets_the_numbers_where_it_is_installed(tmp_path, monkeypatc
     assert written[0] == ("tensorboard", 0)
     assert ("test_loss", last["test_loss"], STEPS) in written
     assert {name for name, *_ in written[1:]} >= {"loss", "grad_norm", "lr", "test_accuracy"}
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    run(tmp_path)
+    with pytest.raises(TrainingError, match="has a run already"):
+        run(tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+# --- what cannot be trained ends before anything is written ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 37}, "batch_size 37 is larger than the set"),
+        ({"compile": True}, "--compile needs a compiler that works here"),
+        ({"model": {"backend": "flex"}}, "backend 'flex' cannot train on a CPU"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_folder(tmp_path, monkeypatch, changes, message):
+    def fail(model):
+        raise RuntimeError("backend='inductor' raised:\nNo working C++ compiler found\n\nSet TORCH")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    model = dataclasses.replace(CONFIG.model, **changes.get("model", {}))
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "run", dataclasses.replace(CONFIG, **changes | {"model": model}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    ],
+)
+def test_full_memory_is_told_with_what_to_change(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(loop, "take_step", fail)
+    with pytest.raises(TrainingError, match="the memory is full: lower --batch-size"):
+        run(tmp_path)
+
+
+def test_other_errors_are_not_called_full_memory(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(loop, "take_step", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        run(tmp_path)
 
 
 # --- stopped, and resumed ---
@@ -178,6 +231,69 @@ def test_resuming_a_finished_run_changes_nothing(copy, whole):
     assert_same_run(copy, whole)
 
 
+def renamed(train, test):
+    return [dataclasses.replace(one, classes=("columns", "plain", "rows")) for one in (train, test)]
+
+
+def relabeled(train, test):
+    labels = train.labels.clone()
+    labels[0] = (labels[0] + 1) % 3
+    return dataclasses.replace(train, labels=labels), test
+
+
+def one_pixel(train, test):
+    pixels = train.pixels.clone()
+    pixels[-1, -1, -1] ^= 1
+    return dataclasses.replace(train, pixels=pixels), test
+
+
+def fewer(train, test):
+    return dataclasses.replace(train, pixels=train.pixels[:-1], labels=train.labels[:-1]), test
+
+
+def other_test(train, test):
+    return train, images(21, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "which"),
+    [
+        (renamed, "test and training"),
+        (relabeled, "training"),
+        (one_pixel, "training"),
+        (fewer, "training"),
+        (other_test, "test"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_images(copy, whole, changed, which):
+    both = tuple(changed(images(), images(21, seed=1)))
+    with pytest.raises(
+        TrainingError, match=f"the {which} images are not those that .*{CHECKPOINT}"
+    ):
+        loop.train(CONFIG, copy, resume=True, device="cpu", images=both, progress=False)
+    assert read_metrics(copy) == read_metrics(whole)
+
+
+def test_a_run_that_goes_on_with_other_threads_says_so(tmp_path, copy, whole, capsys):
+    run(copy, resume=True)
+    assert read_metrics(copy) == read_metrics(whole)  # the same machine: nothing to say
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    both = (images(), images(21, seed=1))
+    try:
+        loop.train(CONFIG, copy, resume=True, device="cpu", images=both)
+    finally:
+        torch.set_num_threads(threads)
+    (line,) = [line for line in read_metrics(copy) if "resumed_elsewhere" in line]
+    assert line["step"] == STEPS
+    (change,) = line["resumed_elsewhere"]
+    assert change.startswith("device was 'cpu, ")
+    assert f", {threads} threads' and is 'cpu, " in change
+    told = capsys.readouterr().err
+    assert change in told
+    assert "an undisturbed run would not end with the same bits" in told
+
+
 def test_a_full_disk_leaves_a_checkpoint_to_go_on_from(tmp_path, whole):
     limits = [(whole / CHECKPOINT).stat().st_size // 2, 3000]  # for any checkpoint; for the log too
     folders = [tmp_path / str(limit) for limit in limits]
@@ -211,6 +327,40 @@ def test_a_loss_that_is_nan_ends_the_run_before_a_checkpoint_has_it(
     assert checkpoint["step"] == good
     assert all(weight.isfinite().all() for weight in checkpoint["model"].values())
     assert "NaN" not in (tmp_path / METRICS).read_text()
+
+
+@pytest.mark.parametrize(
+    ("broken", "kept"), [(2, "No checkpoint was saved"), (10, "The last good checkpoint is kept")]
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_a_step_broke_are_not_saved(tmp_path, monkeypatch, broken, kept, value):
+    """In a step after which nothing is logged or evaluated."""
+    original = loop.take_step
+
+    def breaking(state, *arguments):
+        result = original(state, *arguments)
+        if state.step == broken:
+            state.model.head.weight.data[0, 0] = value  # the average would show it a step later
+        return result
+
+    monkeypatch.setattr(loop, "take_step", breaking)
+    with pytest.raises(TrainingError, match=rf"NaN shortly before step {broken}\. {kept}"):
+        run(tmp_path)
+    monkeypatch.undo()
+    if broken == 2:
+        assert not (tmp_path / CHECKPOINT).exists()
+    else:
+        assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == broken - 2
+
+
+@pytest.mark.parametrize(
+    ("clip_norm", "advice"),
+    [(5.0, r"a lower --clip-norm \(it is 5.0\)"), (0.0, "a --clip-norm, such as 1")],
+)
+def test_the_advice_for_a_run_that_diverged_fits_the_run(tmp_path, clip_norm, advice):
+    config = dataclasses.replace(CONFIG, lr=1e30, warmup_epochs=0.0, clip_norm=clip_norm)
+    with pytest.raises(TrainingError, match=rf"--lr \(it is 1e\+30\) or {advice}"):
+        run(tmp_path, config)
 
 
 def test_weights_that_the_last_step_broke_are_noticed_in_the_evaluation(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import tiny_training
 from commands import invoke
 
 from swin_tutorial.training import command, evaluation, loop, recipes
-from swin_tutorial.training.run_folder import (
+from swin_tutorial.training.files import (
     CHECKPOINT,
     CONFIG,
     METRICS,
@@ -117,9 +117,15 @@ def test_help_names_the_presets():
         ("quick --model.depths six", ["--model.depths", "six"]),
         ("quick --model.depths 2 2", ["must have one entry per stage"]),
         ("quick --augmentation.flip-prob 2", ["flip_prob is a probability, 0 to 1, got 2"]),
-        ("quick --seed -1", ["seed must not be negative, got -1"]),
+        ("quick --seed -1", ["seed must lie between 0 and 18446744073709551615, got -1"]),
+        ("quick --seed 18446744073709551616", ["seed must lie between 0 and 1844674407370955161"]),
+        ("quick --lr inf", ["lr must be finite and not negative: inf"]),
+        ("quick --lr nan", ["lr must be finite and not negative: nan"]),
+        ("quick --warmup-epochs 1e308", ["warmup_epochs 1e+308 is longer than the run"]),
+        ("quick --epochs True", ["--epochs", "invalid literal for int", "True"]),
         ("quick --model.num-classes 5", ["num_classes follows from --data: leave out 5"]),
         ("quick --model.in-chans 2", ["in_chans follows from --data: leave out 2"]),
+        ("quick --model.window-size 5", ["--model.window-size 5 has no effect", "add --model."]),
         ("quick-resnet --model.embed-dim 8", ["--model.embed-dim", "train quick-resnet"]),
     ],
 )
@@ -147,3 +153,44 @@ def test_data_that_is_not_there_is_told_in_a_line(tmp_path, monkeypatch):
     assert done.status == 1
     assert done.err.startswith("error: --data nothing is none of fashion-mnist")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--device tpu", "device 'tpu' is not on this machine: choose among cpu"),
+        ("--device meta", "device 'meta' is not on this machine: choose among cpu"),
+        ("--device cuda:99", "device 'cuda:99' is not on this machine: choose among cpu"),
+        ("--device cpu --model.backend flex", "backend 'flex' cannot train on a CPU"),
+        ("--device cpu --folder file", "cannot make the folder file"),
+        ("--device cpu --folder file/run", "cannot make the folder file/run"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_told_in_a_line(tiny, tmp_path, options, message):
+    (tmp_path / "file").touch()
+    done = invoke("train", "quick", *options.split())
+    assert done.status == 1
+    assert done.err.startswith(f"error: {message}")
+    assert done.err.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (WEIGHTS, "model.safetensors is not what the run wrote"),
+        (CONFIG, "config.json is damaged, or no JSON"),
+        (SUMMARY, "summary.json is damaged, or no JSON"),
+    ],
+)
+def test_evaluate_says_what_is_damaged_in_a_line(tiny, tmp_path, name, message):
+    tiny_training.run(tmp_path / "run")
+    file = tmp_path / "run" / name
+    file.write_bytes(file.read_bytes()[:-3])
+    done = invoke("evaluate", tmp_path / "run")
+    assert done.status == 1
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    file.unlink()
+    done = invoke("evaluate", tmp_path / "run")
+    assert done.err.startswith(f"error: {tmp_path / 'run'} has no finished run, it lacks {name}")
