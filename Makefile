@@ -23,8 +23,8 @@ endif
 PYTHON_CODE := swin_tutorial tests notebooks
 PROSE := README.md docs data/README.md
 # The core: the modules that a reader reads in order, and their tests. `make check` looks at these.
-CORE := axis windows grid masks reference position_bias attention model presets weight_layouts \
-	weights backends/__init__ backends/eager backends/sdpa backends/flex
+CORE := axis windows grid masks reference position_bias attention config model presets modes \
+	model_tensors weight_layouts weight_files weights backends/__init__ backends/eager backends/sdpa backends/flex
 CORE_CODE := $(CORE:%=swin_tutorial/%.py)
 CORE_TESTS := $(addprefix tests/test_,$(addsuffix .py,axis windows grid masks reference attention \
 	model plain_modules project readme))

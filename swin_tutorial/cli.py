@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-import swin_tutorial
 from swin_tutorial import doctor as checks
+from swin_tutorial.lab import OWN_NOTEBOOKS, copy_notebooks, has_screen, lab_command
 from swin_tutorial.training.errors import Stopped, TrainingError
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -24,9 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command line.  A user's mistake gives one line on stderr and a status above 0."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments == ["--version"]:
-            print(PROGRAM, swin_tutorial.__version__)
-        elif arguments[:1] == ["train"]:  # its options need PyTorch to be listed
+        if arguments[:1] == ["train"]:  # its options need PyTorch to be listed
             _train(arguments[1:])
         else:
             app.cli(
@@ -39,8 +37,20 @@ def main(arguments: list[str] | None = None) -> None:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         sys.exit(128 + stop.signal)
+    except BrokenPipeError:  # not an error of the user's: __main__ ends quietly
+        raise
     except (TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:  # PyTorch raises the second
+        from swin_tutorial.training.machine import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        print(
+            "error: there is not enough memory: ask for a smaller batch, window, image or model",
+            file=sys.stderr,
+        )
         sys.exit(1)
 
 
@@ -54,43 +64,24 @@ def doctor() -> None:
         sys.exit(1)
 
 
-def has_screen() -> bool:
-    """Return whether a browser can open a window here."""
-    return sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
-
-
 @app.command
-def lab(port: int = 8888, browser: bool = has_screen()) -> None:
+def lab(port: int = 8888, browser: bool = has_screen(), folder: Path = OWN_NOTEBOOKS) -> None:
     """Check this machine, then open the first chapter in JupyterLab.
 
     Args:
         port: The next free one is taken if it is busy.
         browser: Open a browser too.
+        folder: Where your notebooks are.  Those that it lacks are copied there first.
     """
+    command = lab_command(port, browser, folder)
     if not _report():
         sys.exit(1)
+    copied = copy_notebooks(folder)
+    if copied:
+        print(f"\n{len(copied)} notebook{'s'[: len(copied) > 1]} copied to {folder}")
     # Nothing flushes this line for us once the process has become JupyterLab.
     print("\nJupyterLab is starting; Ctrl-C stops it.", flush=True)
-    os.execv(sys.executable, lab_command(port, browser))
-
-
-def lab_command(port: int, browser: bool) -> list[str]:
-    """Return the command line that opens the first chapter in JupyterLab."""
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        f"--port={port}",
-        f"--ServerApp.root_dir={checks.NOTEBOOKS}",
-        f"--LabApp.default_url=/lab/tree/{checks.FIRST_NOTEBOOK}",
-        # Of the log, only the address to open is left, and warnings.
-        "--log-level=WARN",
-    ]
-    if not browser:
-        command.append("--no-browser")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # a container's only user; JupyterLab refuses it otherwise
-    return command
+    os.execv(sys.executable, command)
 
 
 def _report() -> bool:
@@ -147,22 +138,23 @@ def run_experiment(
 
     Args:
         name: One that `swin-tutorial experiments list` names, or all.
-        seed: By default each of 0, 1 and 2.
+        seed: By default each one that the experiment is recorded with.
         again: Run those that have a result already, too.
     """
     from swin_tutorial.training import experiments
 
-    seeds = experiments.SEEDS if seed is None else (seed,)
     for experiment in experiments.EXPERIMENTS if name == "all" else (name,):
-        for seed in seeds:
-            if experiments.recorded(experiment, seed) and not again:
-                print(f"{experiment}, seed {seed}: has a result")
+        experiments.configuration(experiment, seed or 0)  # ValueError if there is none
+        usual = experiments.EXPERIMENTS[experiment].seeds
+        for one in usual if seed is None else (seed,):
+            if not again and experiments.recorded(experiment, one):
+                print(f"{experiment}, seed {one}: has a result")
             elif not experiments.can_run_here(experiment):
-                print(f"{experiment}, seed {seed}: left out, it needs a GPU")
+                print(f"{experiment}, seed {one}: left out, it needs a GPU")
             else:
-                result = experiments.run(experiment, seed)
-                file = experiments.result_file(experiment, seed)
-                print(_summary_line(experiment, seed, result, file))
+                result = experiments.run(experiment, one)
+                file = experiments.result_file(experiment, one)
+                print(_summary_line(experiment, one, result, file))
 
 
 @experiments_app.command(name="list")
@@ -174,9 +166,16 @@ def list_experiments() -> None:
     for name, experiment in experiments.EXPERIMENTS.items():
         row = rows.get(name)
         found = "no result yet"
-        if row:
+        if row and row["runs"] > 1:
             found = f"{row['accuracy']:.2%} ± {row['interval']:.2%} ({row['runs']} runs)"
+        elif row:  # one run has no interval
+            found = f"{row['accuracy']:.2%} (1 run)"
         print(f"{name:24}{found:28}{experiment.what}")
+    unreadable = experiments.unreadable()
+    for line in unreadable:
+        print(f"error: {line}", file=sys.stderr)
+    if unreadable:
+        sys.exit(1)
 
 
 def _summary_line(name: str, seed: int, summary: dict, path: Path) -> str:
@@ -220,8 +219,9 @@ def fetch(name: tyro.conf.Positional[str], folder: Path | None = None) -> None:
 @bench_app.command(name="masks")
 def bench_masks(json_file: JsonFile = None) -> None:
     """Time the ways of making a shifted-window mask."""
-    from swin_tutorial.bench import masks
+    from swin_tutorial.bench import masks, timing
 
+    timing.check(json_file)
     masks.run(json_file)
 
 
@@ -244,8 +244,11 @@ def bench_model(
         batch: Images in a batch; by default 8 on a CPU and 128 on a GPU.
         repeats: How many times each contender is timed.
     """
-    from swin_tutorial.bench import model
+    from swin_tutorial.bench import model, timing
 
+    if not (tasks and precisions):
+        raise ValueError(f"there is nothing to time: tasks {tasks}, precisions {precisions}")
+    timing.check(json_file, batch=batch, repeats=repeats)
     model.run(
         json_file,
         tasks=tasks,
@@ -259,24 +262,27 @@ def bench_model(
 @bench_app.command(name="attention")
 def bench_attention(json_file: JsonFile = None) -> None:
     """Time window attention by all backends, stage by stage, with floors, beside public ones."""
-    from swin_tutorial.bench import attention
+    from swin_tutorial.bench import attention, timing
 
+    timing.check(json_file)
     attention.run(json_file)
 
 
 @bench_app.command(name="capture")
 def bench_capture(json_file: JsonFile = None) -> None:
     """Time torch.export of Swin-T for images of every size."""
-    from swin_tutorial.bench import capture
+    from swin_tutorial.bench import capture, timing
 
+    timing.check(json_file)
     capture.run(json_file)
 
 
 @bench_app.command(name="data")
 def bench_data(json_file: JsonFile = None) -> None:
     """Time what brings images to the training loop, from memory and from files."""
-    from swin_tutorial.bench import data
+    from swin_tutorial.bench import data, timing
 
+    timing.check(json_file)
     data.run(json_file)
 
 

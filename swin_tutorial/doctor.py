@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = PROJECT / "notebooks"
+from swin_tutorial.data import paths
+
+NOTEBOOKS = paths.PROJECT / "notebooks"
 FIRST_NOTEBOOK = "00_start_here.ipynb"
 
 OLDEST_PYTHON = (3, 11)
@@ -29,16 +30,17 @@ PACKAGES = (
     "pillow",
     "tyro",
 )
-TRAIN_PACKAGES = ("pooch", "requests", "tqdm")  # what [train] adds
+TRAIN_PACKAGES = ("filelock", "pooch", "requests", "tqdm")  # what [train] adds
 MODULES = {"pillow": "PIL"}  # where the name to import is another one
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
-REINSTALL = (
-    "run: make clean && make lab (pip: pip install -e '.[notebooks,train]'; "
-    "conda: conda env update --file environment.yml)"
-)
-ADD_TRAIN = "only training needs it; run: pip install -e '.[train]'"
-CHECK_OUT = "restore it in the project folder: git checkout --"
+REINSTALL = paths.how_to_install("notebooks,train")
+if paths.IS_CLONE:
+    REINSTALL = (
+        "run: make clean && make lab (pip: pip install -e '.[notebooks,train]'; "
+        "conda: conda env update --file environment.yml)"
+    )
+ADD_TRAIN = f"only training needs it; {paths.how_to_install('train')}"
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,11 @@ def check_device() -> Check:
 
 
 def check_disk() -> Check:
-    """Check that the project's disk has room for checkpoints and downloads."""
-    free = shutil.disk_usage(PROJECT).free
+    """Check that the disk of the reader's own files has room for checkpoints and downloads."""
+    folder = paths.own_folder()
+    free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists())).free
     ok = free >= ENOUGH_DISK
-    remedy = f"free {ENOUGH_DISK / 1e9:.0f} GB on the disk of the project folder"
+    remedy = f"free {ENOUGH_DISK / 1e9:.0f} GB on the disk of {folder}"
     return Check("disk", ok, f"{free / 1e9:.1f} GB free", "" if ok else remedy)
 
 
@@ -140,7 +143,7 @@ def check_training() -> Check:
 def check_photographs() -> Check:
     """Check that the photographs that the notebooks show are the ones we ship."""
     try:
-        from swin_tutorial.data import paths, photographs  # they import torch: not at the top
+        from swin_tutorial.data import photographs  # it imports torch: not at the top
 
         folder = paths.data_folder()
     except FileNotFoundError as error:  # its message is the remedy
@@ -149,19 +152,25 @@ def check_photographs() -> Check:
         return Check("photographs", False, f"not checked: {error}", REINSTALL)
     for name, digest in photographs.PHOTOGRAPHS.values():
         path = folder / name
+        remedy = paths.how_to_restore(str(path))
         if not path.is_file():
-            return Check("photographs", False, f"{name} is missing", f"{CHECK_OUT} {path}")
+            return Check("photographs", False, f"{name} is missing", remedy)
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            return Check("photographs", False, f"{name} was changed", f"{CHECK_OUT} {path}")
+            return Check("photographs", False, f"{name} was changed", remedy)
     return Check("photographs", True, f"{len(photographs.PHOTOGRAPHS)} in {folder}")
 
 
+def notebooks() -> list[Path]:
+    """Return the chapters that came with the package."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
 def check_notebooks() -> Check:
-    """Check that the chapters are beside the package, the first one among them."""
-    count = len(list(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
+    """Check that the chapters came with the package, the first one among them."""
+    count = len(notebooks())
     ok = (NOTEBOOKS / FIRST_NOTEBOOK).is_file()
     detail = f"{count} in {NOTEBOOKS}" if ok else f"no {FIRST_NOTEBOOK} in {NOTEBOOKS}"
-    return Check("notebooks", ok, detail, "" if ok else f"{CHECK_OUT} notebooks")
+    return Check("notebooks", ok, detail, "" if ok else paths.how_to_restore("notebooks"))
 
 
 def check_browser() -> Check:

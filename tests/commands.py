@@ -6,6 +6,13 @@ from typing import NamedTuple
 
 from swin_tutorial import cli
 
+COMMANDS = {
+    (): ("doctor", "lab", "train", "evaluate", "experiments", "data", "bench", "--version"),
+    ("experiments",): ("run", "list"),
+    ("data",): ("list", "fetch"),
+    ("bench",): ("masks", "model", "attention", "capture", "data"),
+}
+
 
 class Done(NamedTuple):
     """How a command ended: its exit status, and what it wrote to stdout and stderr."""

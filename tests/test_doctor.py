@@ -1,5 +1,6 @@
 """Each check of ``swin-tutorial doctor`` can fail, and then says how to fix what it found."""
 
+import os
 import shutil
 import sys
 import tomllib
@@ -10,7 +11,7 @@ import torch
 from commands import invoke
 from packaging.requirements import Requirement
 
-from swin_tutorial import cli, doctor
+from swin_tutorial import cli, doctor, lab
 from swin_tutorial.data import paths
 
 
@@ -75,7 +76,7 @@ def test_missing_training_packages_are_only_a_note(monkeypatch):
 
 
 def test_the_packages_are_those_that_the_extras_install():
-    project = tomllib.loads((doctor.PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((paths.PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
 
     def names(requirements):
@@ -199,7 +200,7 @@ def test_a_screen_is_found_where_there_is_one(monkeypatch, platform, display, ex
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", display)
-    assert cli.has_screen() == expected
+    assert lab.has_screen() == expected
 
 
 def test_lab_opens_a_browser_only_if_it_is_to(found, started):
@@ -208,10 +209,51 @@ def test_lab_opens_a_browser_only_if_it_is_to(found, started):
     assert invoke("lab", "--no-browser").status == 0
     assert invoke("lab").status == 0
     opens = ["--no-browser" not in command for command in started]
-    assert opens == [True, False, cli.has_screen()]
+    assert opens == [True, False, lab.has_screen()]
 
 
-def test_lab_runs_as_the_root_of_a_container(monkeypatch):
+def test_lab_runs_as_the_root_of_a_container(monkeypatch, tmp_path):
     for user, allowed in ((0, True), (1000, False)):
-        monkeypatch.setattr(cli.os, "geteuid", lambda user=user: user)
-        assert ("--allow-root" in cli.lab_command(8888, True)) == allowed
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert ("--allow-root" in lab.lab_command(8888, True, tmp_path)) == allowed
+
+
+def test_lab_copies_the_notebooks_to_a_folder_that_is_named(found, started, tmp_path):
+    found(FINE)
+    folder = tmp_path / "my notebooks"
+    done = invoke("lab", "--folder", folder)
+    assert f"11 notebooks copied to {folder}" in done.out
+    assert f"--ServerApp.root_dir={folder}" in started[0]
+    assert len(list(folder.iterdir())) == len(doctor.notebooks())
+    assert "copied" not in invoke("lab", "--folder", folder).out
+    assert "copied" not in invoke("lab").out  # the clone's own
+
+
+def test_a_copy_that_was_stopped_is_made_again(monkeypatch, tmp_path):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", lambda source, copy: copy.touch() or stop())
+        with pytest.raises(KeyboardInterrupt):
+            lab.copy_notebooks(tmp_path)
+    lab.copy_notebooks(tmp_path)
+    for notebook in doctor.notebooks():
+        assert (tmp_path / notebook.name).read_bytes() == notebook.read_bytes()
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536])
+def test_lab_refuses_a_port_that_no_machine_has(found, started, port):
+    found(FINE)
+    done = invoke("lab", f"--port={port}")
+    assert (done.status, done.err) == (1, f"error: port must be 1 to 65535, got {port}\n")
+    assert started == []
+
+
+def test_lab_refuses_a_folder_that_is_a_file(found, started, tmp_path):
+    found(FINE)
+    (tmp_path / "file").touch()
+    done = invoke("lab", "--folder", tmp_path / "file")
+    assert done.status == 1
+    assert len(done.err.splitlines()) == 1
+    assert started == []

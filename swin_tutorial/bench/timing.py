@@ -112,6 +112,21 @@ def scaled(seconds: dict[str, float], factor: float, digits: int = 1) -> dict[st
     return {name: round(factor * time, digits) for name, time in seconds.items()}
 
 
+def check(json_file: Path | None, **counts: int | None) -> None:
+    """Raise for what would stop a benchmark at its end, after minutes.
+
+    Raises ValueError for a count below 1, OSError for a file that cannot be written.
+    """
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    if json_file and not Path(json_file).exists():
+        Path(json_file).touch()
+        Path(json_file).unlink()
+    elif json_file:
+        Path(json_file).open("a").close()
+
+
 def record(result: dict, json_file: Path | None) -> None:
     """Write a result as JSON, if there is a file to write it to."""
     if json_file:

@@ -1,5 +1,7 @@
 """The explorer's JavaScript, CSS and page, read from the files in ``js/`` and joined."""
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -47,8 +49,23 @@ def style() -> str:
 
 
 def page(state: dict) -> str:
-    """Return a whole HTML page that shows the explorer in a state, and needs nothing else."""
+    """Return a whole HTML page that shows the explorer in a state, and needs nothing else.
+
+    Its content security policy lets the browser run and show what stands in it, and nothing more.
+    """
     template = Template((FOLDER / "page.html").read_text("utf-8"))
-    # Inside a script element only "</" could end it early.
-    text = json.dumps(state).replace("</", "<\\/")
-    return template.substitute(css=style(), script=script("page.js"), state=text)
+    code = script("page.js")
+    css = (FOLDER / "page.css").read_text("utf-8") + style()
+    # No state can end its script element early, or change how that ends: none holds a "<".
+    text = json.dumps(state).replace("<", "\\u003c")
+    policy = (
+        f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(css)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return template.substitute(style=css, script=code, state=text, policy=policy)
+
+
+def _hash(text: str) -> str:
+    """Return the name by which a policy allows one inline script or style."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,5 +1,6 @@
 """What the explorer's state may be: Python's bad values raise, the page's are clamped."""
 
+import reprlib
 from typing import Any
 
 from swin_tutorial.grid import WindowGrid
@@ -25,6 +26,9 @@ def validate(name: str, state: dict[str, Any]) -> str:
         choices = CHOICES[name]
         is_known = any(value == one and type(value) is type(one) for one in choices)
         return "" if is_known else f"must be {choices[0]!r} or {choices[1]!r}"
+    for one in (*SIZES, "padding"):  # without these there is no map to be on
+        if why := validate(one, state):
+            return f"needs a possible map: {one} {why}, got {state[one]!r}"
     grid = grid_of(state)
     if name == "query":
         height, width = grid.padded_size
@@ -33,10 +37,13 @@ def validate(name: str, state: dict[str, Any]) -> str:
             "" if is_token else f"must be the (row, column) of a token of the {height}x{width} map"
         )
     if name == "key":
+        if value is None:
+            return ""
+        if why := validate("query", state):
+            return f"must be None beside such a query, which {why}"
         window, _ = grid.locate(state["query"])
         is_key = _is_token(value, grid) and grid.locate(value)[0] == window
-        is_valid = value is None or is_key
-        return "" if is_valid else f"must be None or a token of the query's window, {window}"
+        return "" if is_key else f"must be None or a token of the query's window, {window}"
     last = grid.num_windows - 1
     is_window = type(value) is int and 0 <= value <= last
     return "" if is_window else f"must be the number of a window, 0 to {last}"
@@ -53,7 +60,7 @@ def clamp(state: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any]
         why = validate(name, merged)
         if why:
             was, merged[name] = merged[name], _nearest(name, merged, state[name])
-            reasons.append(f"{name} {was!r} became {merged[name]!r}: it {why}")
+            reasons.append(f"{name} {reprlib.repr(was)} became {merged[name]!r}: it {why}")
     return {name: merged[name] for name in checked}, reasons
 
 
@@ -70,8 +77,15 @@ def _range(name: str, state: dict[str, Any]) -> tuple[int, int]:
 
 
 def _nearest(name: str, state: dict[str, Any], before: Any) -> Any:
-    if name not in SIZES:
+    if name in CHOICES:
         return before
+    if name == "key":
+        return None
+    if name == "query":
+        last = (size - 1 for size in grid_of(state).padded_size)
+        return tuple(map(min, before, last))
+    if name == "selected_window":
+        return min(before, grid_of(state).num_windows - 1)
     low, high = _range(name, state)
     value = state[name] if type(state[name]) is int else before
     return min(max(value, low), high)

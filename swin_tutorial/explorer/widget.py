@@ -1,6 +1,8 @@
 """The widget: its state is traits, which Python checks and the page follows and changes."""
 
 import base64
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,17 @@ import anywidget
 import torch
 import traitlets
 from jaxtyping import Bool, Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from swin_tutorial import figures
 from swin_tutorial.explorer import assets
-from swin_tutorial.explorer.pictures import Picture, as_address, as_picture, stretched
+from swin_tutorial.explorer.pictures import (
+    Picture,
+    as_address,
+    as_picture,
+    check_address,
+    stretched,
+)
 from swin_tutorial.explorer.snapshot import snapshot_figure
 from swin_tutorial.explorer.state import (
     LARGEST_SIZE,
@@ -26,7 +34,6 @@ from swin_tutorial.explorer.state import (
 from swin_tutorial.explorer.weights import attention_weights
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import additive_mask
-from swin_tutorial.model import SwinTransformer
 
 LEVELS = 65535  # of a weight, sent as a 16-bit number: 1.0 is the largest, 0 exactly 0
 
@@ -77,6 +84,8 @@ class MaskExplorer(anywidget.AnyWidget):
     _heads = traitlets.Int(0).tag(sync=True)  # of the model whose weights are shown; 0 for none
     _weights = traitlets.Bytes(b"").tag(sync=True)
 
+    PYTHONS_OWN = ("_image", "_heads", "_weights")  # which no page may set
+
     _esm = assets.script("widget.js")
     _css = assets.style()
 
@@ -99,7 +108,7 @@ class MaskExplorer(anywidget.AnyWidget):
     @classmethod
     def from_model(
         cls,
-        model: SwinTransformer,
+        model: nn.Module,
         image: Float[Tensor, "1 rgb h w"],
         block: tuple[int, int] = (0, 1),
         picture: Picture = None,
@@ -110,8 +119,9 @@ class MaskExplorer(anywidget.AnyWidget):
         what to show as the image, by default the input stretched to between 0 and 1.  The sizes and
         the padding are the block's and stay fixed; with ``masked`` off, the weights are those that
         the block would compute without its mask.
-        Raises ValueError for a block that the model does not have, for a map too large to show, and
-        for windows that are not square.
+        The model is left as it was, in training or evaluation mode; it may be compiled or wrapped.
+        Raises ValueError for what is no ``SwinTransformer``, for a block that it does not have, for
+        more than one image, for a map too large to show, and for windows that are not square.
         """
         grid, weights = attention_weights(model, image, block)
         (height, width), (window_size, _) = grid.size, grid.window_size
@@ -139,6 +149,21 @@ class MaskExplorer(anywidget.AnyWidget):
         explorer._heads = weights.shape[2]
         explorer._fixed = {name: getattr(explorer, name) for name in (*SIZES, "padding")}
         return explorer
+
+    @contextlib.contextmanager
+    def hold_trait_notifications(self) -> Iterator[None]:
+        """Set several traits in a block; they are checked together at its end.
+
+        If anything is raised, by the check or in the block, all are as they were before.
+        """
+        with super().hold_trait_notifications():
+            before = self._state()
+            try:
+                yield
+            except BaseException:  # traitlets itself would keep what has been set so far
+                for name, value in before.items():
+                    self.set_trait(name, value)
+                raise
 
     @property
     def grid(self) -> WindowGrid:
@@ -212,9 +237,18 @@ class MaskExplorer(anywidget.AnyWidget):
             name: value for name, value in self._fixed.items() if valid.get(name, value) != value
         }
         reasons += [f"{name} stays {value!r}: the model fixes it" for name, value in fixed.items()]
-        super().set_state({**sync_data, **valid, **fixed})
+        others = {name: value for name, value in sync_data.items() if name not in self.PYTHONS_OWN}
+        reasons += [f"{name} is set by Python alone" for name in sync_data.keys() - others.keys()]
+        super().set_state({**others, **valid, **fixed})
         if reasons:
             self.notice = "; ".join(reasons)
+
+    @traitlets.validate("_image")
+    def _check_image(self, proposal: dict) -> str:
+        try:
+            return check_address(proposal["value"])
+        except ValueError as error:
+            raise traitlets.TraitError(f"_image {error}") from None
 
     @traitlets.validate(*STATE)
     def _check(self, proposal: dict) -> Any:

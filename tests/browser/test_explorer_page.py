@@ -8,7 +8,8 @@ import pytest
 from explorers import Explored, homes_of, keys_of, rolled
 from picture_explorer import PAGE, readme_explorer
 
-from swin_tutorial.explorer import MaskExplorer
+from swin_tutorial.explorer import MaskExplorer, assets
+from swin_tutorial.explorer.state import STATE
 
 LARGEST_PAGE = 1_000_000  # bytes
 ONE_FRAME = 16  # milliseconds
@@ -518,7 +519,79 @@ def test_exported_page_is_small_and_whole(tmp_path):
     assert path.stat().st_size <= LARGEST_PAGE
     text = path.read_text("utf-8")
     assert "</script><" not in text.split('id="state">')[1].split("</script>")[0]
-    assert "http" not in text.replace("http://www.w3.org", "")
+    assert not re.search("https?:", text.replace("http://www.w3.org", ""))
+
+
+ATTACKS = """async () => {
+    const refused = [];
+    document.addEventListener('securitypolicyviolation', event => {
+        refused.push(event.effectiveDirective);
+    });
+    const add = (tag, attributes) => document.body.append(
+        Object.assign(document.createElement(tag), attributes));
+    add('img', {src: 'http://example.org/picture.jpg'});
+    add('script', {textContent: 'window.ran = true'});
+    add('script', {src: 'http://example.org/script.js'});
+    add('style', {textContent: 'body { display: none }'});
+    add('iframe', {src: 'http://example.org'});
+    add('link', {rel: 'stylesheet', href: 'http://example.org/style.css'});
+    add('base', {href: 'http://example.org'});
+    await fetch('http://example.org').catch(() => null);
+    await new Promise(resolve => setTimeout(resolve, 200));
+    return [refused.sort(), window.ran ?? false];
+}"""
+
+
+def test_the_page_allows_only_what_stands_in_it(browser, tmp_path):
+    path = MaskExplorer(image=None).export_html(tmp_path / "page.html")
+    page = browser.new_page()
+    blocked = []
+    page.on("requestfailed", lambda request: blocked.append((request.url, request.failure)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".mask-explorer[data-query]")
+    refused, ran = page.evaluate(ATTACKS)
+    page.close()
+    assert not ran
+    expected = ["base-uri", "connect-src", "frame-src", "img-src", "script-src-elem"]
+    expected += ["script-src-elem", "style-src-elem", "style-src-elem"]
+    assert refused == expected
+    assert {reason for _, reason in blocked} == {"csp"}, blocked
+
+
+HOSTILE_IMAGES = [
+    "http://example.org/picture.jpg",
+    "javascript:alert(1)",
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "data:image/jpeg;base64,AAAA",
+    "data:image/jpeg;base64," + "A" * 2_000_000,
+    "</script><script>window.ran = true</script>",
+    "<!--<script>",
+    7,
+    None,
+    {"toString": "x"},
+]
+
+
+@pytest.mark.parametrize("image", HOSTILE_IMAGES, ids=lambda one: repr(one)[:40])
+def test_a_hostile_image_is_refused_and_the_page_goes_on(browser, tmp_path, image):
+    explorer = MaskExplorer(image=None)
+    state = {name: getattr(explorer, name) for name in STATE if name != "selected_window"}
+    path = tmp_path / "page.html"
+    path.write_text(assets.page({**state, "image": image}), "utf-8")
+    page = browser.new_page()
+    trouble = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda request: trouble.append(request.url))
+    page.goto(path.as_uri())
+    explored = Explored(page, explorer.grid)
+    explored.root.locator(".me-notice", has_text="The picture is not shown").wait_for()
+    explored.click("home", 5, 5)
+    assert explored.data("query") == "5,5"
+    assert not page.evaluate("window.ran ?? false")
+    page.close()
+    assert [one for one in trouble if not one.startswith(("data:image/jpeg", "data:,"))] == [
+        path.as_uri()
+    ]
 
 
 def test_the_readmes_page_is_the_one_of_today(tmp_path):

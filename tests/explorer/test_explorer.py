@@ -1,6 +1,7 @@
 """The explorer's Python side: what may be set, what follows, what is shown without a browser."""
 
 import base64
+import contextlib
 import io
 import json
 import random
@@ -14,10 +15,11 @@ from traitlets import TraitError
 
 from swin_tutorial.data.photographs import photograph
 from swin_tutorial.explorer import MaskExplorer, assets
-from swin_tutorial.explorer.pictures import LARGEST, as_picture, stretched
+from swin_tutorial.explorer.pictures import LARGEST, LONGEST, as_picture, stretched
 from swin_tutorial.explorer.state import (
     LARGEST_SIZE,
     LARGEST_WINDOW,
+    STATE,
     clamp,
     validate,
 )
@@ -222,6 +224,49 @@ def test_weights_go_to_the_page_as_whole_numbers():
     assert (explorer.height, explorer.width, explorer.shift_size) == (10, 13, 2)
 
 
+def test_the_model_and_random_numbers_are_left_as_they_were():
+    model = small_model(attn_drop_rate=0.5).train()
+    model.layers[1].eval()  # frozen by its owner
+    model.layers[0].blocks[0].requires_grad_(False)
+
+    def state():
+        modes = [module.training for module in model.modules()]
+        return modes, [parameter.requires_grad for parameter in model.parameters()]
+
+    before, numbers = state(), torch.get_rng_state()
+    MaskExplorer.from_model(model, torch.rand(1, 3, 40, 52, generator=torch.Generator()))
+    assert state() == before
+    with pytest.raises(ValueError, match="expected images"):
+        MaskExplorer.from_model(model, torch.zeros(1, 2, 40, 52))
+    assert state() == before
+    assert torch.equal(torch.get_rng_state(), numbers)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@torch.no_grad()
+def test_a_wrapped_model_shows_what_the_model_inside_does():
+    model, image = small_model().eval(), torch.rand(1, 3, 40, 52)
+    _, expected = attention_weights(model, image, (0, 1))
+    for wrapped in (torch.nn.DataParallel(model), torch.compile(model)):
+        assert torch.equal(attention_weights(wrapped, image, (0, 1))[1], expected)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("model", "images", "words"),
+    [
+        (small_model(), torch.zeros(2, 3, 40, 52), r"one image can be shown, got .*\(2, 3, 40, 52"),
+        (small_model(), torch.zeros(0, 3, 40, 52), "one image can be shown"),
+        (small_model(), torch.zeros(3, 40, 52), "one image can be shown"),
+        (small_model(), torch.full((1, 3, 40, 52), torch.nan), r"block \(0, 1\) computes NaN"),
+        (torch.nn.Linear(2, 3), torch.zeros(1, 3, 40, 52), "is a Linear and no SwinTransformer"),
+    ],
+)
+def test_what_cannot_be_shown_is_named(model, images, words):
+    with pytest.raises(ValueError, match=words):
+        MaskExplorer.from_model(model, images)
+
+
 def test_the_model_fixes_the_geometry():
     explorer = MaskExplorer.from_model(small_model(), torch.rand(1, 3, 40, 52), block=(0, 1))
     with pytest.raises(TraitError, match=r"height 9 cannot be set: the model .* fixes it at 10"):
@@ -272,6 +317,11 @@ def test_pictures_come_from_names_images_and_arrays(tmp_path):
         ("nobody", ValueError, "no photograph 'nobody'"),
         (np.zeros((3, 5, 7)), ValueError, r"\(h w 3\), got \(3, 5, 7\)"),
         (np.full((3, 5, 3), 255.0), ValueError, "divide bytes by 255"),
+        (np.zeros((0, 5, 3)), ValueError, r"must have pixels, got the shape \(0, 5, 3\)"),
+        (np.full((3, 5, 3), np.nan), ValueError, "between 0 and 1, got nan"),
+        (Image.new("RGB", (0, 5)), ValueError, r"must have pixels, got the size \(0, 5\)"),
+        (Image.new("1", (12000, 12000)), ValueError, "at most .* million pixels"),
+        ("http://example.org/picture.jpg", ValueError, "no photograph 'http"),
         (7, TypeError, "got int"),
     ],
 )
@@ -374,3 +424,151 @@ def test_geometry_and_words_know_no_page():
 def test_limits_are_the_same_on_both_sides():
     text = (assets.FOLDER / "state.js").read_text("utf-8")
     assert f"LIMITS = {{ size: {LARGEST_SIZE}, window: {LARGEST_WINDOW} }}" in text
+    assert f"PICTURE_LIMITS = {{ characters: {LONGEST}, pixels: {LARGEST} }}" in text
+
+
+# --- from someone who means no good, or is careless ---
+
+PIXEL = MaskExplorer(image=np.zeros((1, 1, 3)))._image
+HOSTILE_ADDRESSES = [
+    "http://example.org/picture.jpg",
+    "https://example.org/picture.jpg",
+    "//example.org/picture.jpg",
+    "picture.jpg",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "data:image/svg+xml;base64,PHN2Zy8+",
+    "data:image/png;base64,iVBORw0KGgo=",
+    "data:image/jpeg;base64,",
+    "data:image/jpeg;base64,AAAA",
+    "data:image/jpeg,AAAA",
+    PIXEL.replace("jpeg", "JPEG"),
+    PIXEL + "\n",
+    " " + PIXEL,
+    PIXEL + "</script><script>alert(1)</script>",
+    PIXEL[:-40],
+    "data:image/jpeg;base64," + "A" * LONGEST,
+    7,
+    None,
+    b"data:",
+    ["data:"],
+]
+
+
+@pytest.mark.parametrize("address", HOSTILE_ADDRESSES, ids=lambda one: repr(one)[:50])
+def test_an_address_that_is_no_picture_is_refused(explorer, address):
+    before = explorer._image
+    with pytest.raises(TraitError, match="_image"):
+        explorer._image = address
+    assert explorer._image == before
+    explorer._image = PIXEL
+    explorer._image = ""
+
+
+def test_an_address_of_a_huge_picture_is_refused(explorer):
+    buffer = io.BytesIO()
+    Image.new("L", (9000, 9000)).save(buffer, format="jpeg")
+    address = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    assert len(address) < LONGEST
+    with pytest.raises(TraitError, match=r"\(9000, 9000\) pixels, at most 640 a side"):
+        explorer._image = address
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("_image", PIXEL), ("_image", "http://x"), ("_heads", 9), ("_weights", b"")]
+)
+def test_a_page_cannot_set_what_python_alone_sets(explorer, name, value):
+    before = getattr(explorer, name)
+    explorer.set_state({name: value, "height": 9})
+    assert getattr(explorer, name) is before
+    assert explorer.height == 9
+    assert explorer.notice == f"{name} is set by Python alone"
+
+
+def set_in_a_block(explorer, wanted, error=None):
+    """Set traits together, and raise an error in the end if one is given."""
+    with explorer.hold_trait_notifications():
+        for name, value in wanted.items():
+            setattr(explorer, name, value)
+        if error:
+            raise error("in the block")
+
+
+def assert_possible(explorer):
+    state = explorer._state()
+    assert [validate(name, state) for name in state] == [""] * len(state)
+    assert explorer.grid.locate(explorer.query)[0] == explorer.selected_window
+    explorer.query_mask()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"window_size": 2},
+        {"window_size": 2, "shift_size": 2},
+        {"window_size": 0, "query": (1, 1)},
+        {"query": (1, 1), "window_size": 0},
+        {"query": (1, 1), "height": -5},
+        {"key": (0, 1), "padding": "nothing"},
+        {"selected_window": 2, "shift_size": 99},
+        {"height": 2, "query": (7, 1)},
+        {"height": 2, "key": (7, 1)},
+        {"masked": False, "form": "words"},
+    ],
+)
+def test_an_impossible_block_changes_nothing(explorer, wanted):
+    explorer.query, explorer.key = (6, 9), (6, 8)
+    before = explorer._state()
+    with pytest.raises(TraitError):
+        set_in_a_block(explorer, wanted)
+    assert explorer._state() == before
+    explorer.shift_size = 1
+    assert_possible(explorer)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, TraitError])
+def test_a_block_that_fails_changes_nothing(explorer, error):
+    before = explorer._state()
+    heard = []
+    explorer.observe(lambda change: heard.append(explorer.grid), "window_size")
+    with pytest.raises(error):
+        set_in_a_block(explorer, {"window_size": 1, "query": (5, 5)}, error)
+    assert explorer._state() == before
+    assert {grid.window_size for grid in heard} <= {(4, 4)}
+    assert_possible(explorer)
+
+
+def test_a_block_within_a_block(explorer):
+    with explorer.hold_trait_notifications():
+        explorer.height = 20
+        with contextlib.suppress(ValueError), explorer.hold_trait_notifications():
+            explorer.window_size = 1
+            raise ValueError
+    assert (explorer.height, explorer.window_size) == (20, 4)
+    assert_possible(explorer)
+
+
+JUNK = (-3, 0, 1, 2, 5, 16, 17, 64, 80, None, "x", "mask", "attend", 1.5, True, (1, 1), [3, 3])
+JUNK += ((0, 0), (7, 11), (99, 0), (True, 0), (1,), {}, float("nan"), float("inf"), 10**400)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_order_of_settings_is_impossible(seed):
+    rng = random.Random(seed)
+    explorer = MaskExplorer(image=None)
+    for _ in range(150):
+        wanted = {name: rng.choice(JUNK) for name in rng.sample(STATE, rng.randint(1, 5))}
+        way = rng.choice(["one by one", "block", "failing block", "page"])
+        if way == "page":
+            explorer.set_state(wanted)
+        elif way == "one by one":
+            for name, value in wanted.items():
+                with contextlib.suppress(TraitError):
+                    setattr(explorer, name, value)
+                assert_possible(explorer)
+        else:
+            error = ValueError if way == "failing block" else None
+            with contextlib.suppress(TraitError, ValueError):
+                set_in_a_block(explorer, wanted, error)
+        assert_possible(explorer)

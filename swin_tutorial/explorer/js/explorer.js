@@ -13,7 +13,7 @@ import { ARROWS, moveInMatrix, moveOnMap } from "./moves.js";
 import { PatternCards } from "./patterns.js";
 import { cellSize, resize } from "./signs.js";
 import { Stages } from "./stages.js";
-import { SIZES, clampSizes } from "./state.js";
+import { PICTURE_LIMITS, SIZES, clampSizes, refuseAddress } from "./state.js";
 import { View, pairInMatrix, queryOnMap } from "./views.js";
 import {
   describePair,
@@ -124,17 +124,27 @@ export class Explorer {
     return reasons;
   }
 
+  /** Show the picture that an address holds; none, with a notice, where it holds none. */
   showPicture(address) {
-    if (!address) {
-      this.picture = null;
-      this.layOut();
-      return;
-    }
+    const refused = address === "" ? "" : refuseAddress(address);
+    this.say(refused);
+    this.picture = null;
+    this.layOut();
+    if (address === "" || refused) return;
     const picture = new Image();
+    this.awaited = picture; // of two addresses the later one counts, whichever loads first
     picture.onload = () => {
+      if (this.awaited !== picture) return;
+      const { naturalWidth: width, naturalHeight: height } = picture;
+      const { pixels } = PICTURE_LIMITS;
+      if (Math.max(width, height) > pixels) {
+        this.say(`The picture is not shown: ${width}x${height} pixels, at most ${pixels} a side`);
+        return;
+      }
       this.picture = picture;
       this.layOut();
     };
+    picture.onerror = () => this.say("The picture is not shown: it cannot be read");
     picture.src = address;
   }
 

@@ -1,7 +1,10 @@
-// What the explorer's sizes may be: the same limits as in swin_tutorial/explorer/state.py.
+// What the explorer's sizes and its picture may be: the same limits as in state.py and pictures.py
+// of swin_tutorial/explorer.
 
 export const SIZES = ["height", "width", "window_size", "shift_size"];
 export const LIMITS = { size: 64, window: 16 }; // tokens
+export const PICTURE_LIMITS = { characters: 2000000, pixels: 640 };
+const ADDRESS = /^data:image\/jpeg;base64,[A-Za-z0-9+/]+={0,2}$/;
 
 /** The lowest and the highest value of each size, beside a window size. */
 export function rangesOf(windowSize) {
@@ -30,4 +33,13 @@ export function clampSizes(wanted) {
     );
   }
   return { sizes, reasons };
+}
+
+/** Why an address does not hold a picture itself, "" if it does. Any other might be fetched. */
+export function refuseAddress(address) {
+  const isPicture =
+    typeof address === "string" &&
+    address.length <= PICTURE_LIMITS.characters &&
+    ADDRESS.test(address);
+  return isPicture ? "" : "The picture is not shown: its address must hold a JPEG itself";
 }

@@ -25,7 +25,7 @@ function render({ model, el }) {
       model.save_changes();
     },
   });
-  explorer.say(model.get("notice"));
+  if (model.get("notice")) explorer.say(model.get("notice"));
   const update = () => explorer.set(read());
   const renewPicture = () => explorer.showPicture(model.get("_image"));
   const renewNotice = () => explorer.say(model.get("notice"));
