@@ -4,6 +4,7 @@ A result is a JSON file in ``data/results``.  For the runs that the chapters loo
 is kept there too, weights included.
 """
 
+import datetime
 import json
 import math
 import shutil
@@ -14,9 +15,12 @@ from pathlib import Path
 import torch
 
 from swin_tutorial.data.augmentation import Augmentation
-from swin_tutorial.data.paths import data_folder
-from swin_tutorial.training import loop
+from swin_tutorial.data.paths import find_data, own_data_folder
+from swin_tutorial.model import SwinConfig
+from swin_tutorial.training import bars, loop
+from swin_tutorial.training.bars import BarsConfig
 from swin_tutorial.training.config import TrainingConfig, for_dataset
+from swin_tutorial.training.intervals import mean_and_interval
 from swin_tutorial.training.recipes import PRESETS
 from swin_tutorial.training.run_folder import (
     CONFIG,
@@ -28,8 +32,7 @@ from swin_tutorial.training.run_folder import (
 )
 
 SEEDS = (0, 1, 2)
-# Student's t, two-sided 95 %, by the number of values: the factor of a mean's standard error.
-STUDENT_T = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776}
+TEN_SEEDS = tuple(range(10))
 KEPT_FILES = (CONFIG, METRICS, SUMMARY, WEIGHTS, MISTAKES)
 
 
@@ -40,12 +43,14 @@ class Experiment:
     Args:
         config: what is trained; the seed in it is replaced.
         what: what the experiment shows, in words.
+        seeds: those that are recorded.
         device: where it runs, "cpu" or "cuda": its seconds are part of what it shows.
         keeps_run: whether the folder of the run with seed 0 is kept.
     """
 
-    config: TrainingConfig
+    config: TrainingConfig | BarsConfig
     what: str
+    seeds: tuple[int, ...] = SEEDS
     device: str = "cpu"
     keeps_run: bool = False
 
@@ -54,6 +59,37 @@ _QUICK = PRESETS["quick"]
 _SHORT = replace(_QUICK, epochs=5, evaluate_every=5)
 _NO_SHIFT = replace(_SHORT, model=replace(_SHORT.model, use_shift=False))
 _NO_MASK = replace(_SHORT, model=replace(_SHORT.model, use_mask=False))
+
+# A minute on one core.  Padded images make maps of 16, 8 and 4 tokens a side, so that windows of 4
+# need no padding, and the shift matters in two of three stages.
+_ABLATION = TrainingConfig(
+    SwinConfig(
+        embed_dim=16,
+        depths=(2, 2, 2),
+        num_heads=(1, 2, 4),
+        window_size=4,
+        patch_size=2,
+        drop_path_rate=0.0,
+        backend="eager",
+        init_std=None,
+    ),
+    Augmentation(flip_prob=0.5),
+    data="fashion-mnist",
+    image_padding=2,
+    epochs=1,
+    batch_size=64,
+    lr=3e-3,
+    warmup_epochs=0.1,
+    ema_decay=0.99,
+    bf16=True,
+)
+
+
+def _ablation(what: str, **without: bool) -> Experiment:
+    model = replace(_ABLATION.model, **without)
+    return Experiment(replace(_ABLATION, model=model), what, TEN_SEEDS)
+
+
 EXPERIMENTS = {
     "quick": Experiment(_QUICK, "5 minutes on 2 cores, bundled images", keeps_run=True),
     "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet, as many epochs"),
@@ -78,10 +114,24 @@ EXPERIMENTS = {
     "short-no-warmup": Experiment(replace(_SHORT, warmup_epochs=0.0), "no warm-up"),
     "short-no-decay": Experiment(replace(_SHORT, weight_decay=0.0), "no weight decay"),
     "short-no-clipping": Experiment(replace(_SHORT, clip_norm=0.0), "no clipping"),
+    # What the mask is for (chapter 08).
+    "ablation": _ablation("a small Swin, all images, one epoch"),
+    "ablation-no-shift": _ablation("no shifted windows", use_shift=False),
+    "ablation-no-mask": _ablation("shifted windows, no mask", use_mask=False),
+    "ablation-no-bias": _ablation("no position bias", use_position_bias=False),
+    "bars": Experiment(BarsConfig(), "two bars: do they touch?", TEN_SEEDS),
+    "bars-no-mask": Experiment(BarsConfig(use_mask=False), "the same, no mask", TEN_SEEDS),
+    "panorama": Experiment(BarsConfig(task="panorama"), "two bars on a ring", TEN_SEEDS),
+    "panorama-no-mask": Experiment(
+        BarsConfig(task="panorama", use_mask=False), "the same, no mask", TEN_SEEDS
+    ),
+    "panorama-periodic": Experiment(
+        BarsConfig(task="panorama", periodic=True), "the same, a periodic axis", TEN_SEEDS
+    ),
 }
 
 
-def configuration(name: str, seed: int) -> TrainingConfig:
+def configuration(name: str, seed: int) -> TrainingConfig | BarsConfig:
     """Return the configuration of an experiment; ValueError if there is none of that name."""
     if name not in EXPERIMENTS:
         raise ValueError(f"there is no experiment {name!r}: choose among {', '.join(EXPERIMENTS)}")
@@ -96,17 +146,23 @@ def can_run_here(name: str) -> bool:
 def run(name: str, seed: int, folder: Path = Path("runs/experiments"), **options) -> dict:
     """Train an experiment, or go on with its run; record the result and return it.
 
-    The run's folder is made in ``folder``; ``options`` go to ``loop.train``.
+    The run's folder is made in ``folder``; ``options`` go to ``loop.train``.  A run of ``bars`` has
+    no folder: it takes less than a minute.
     """
     config = configuration(name, seed)
     run_folder = folder / f"{name}-seed{seed}"
     device = EXPERIMENTS[name].device
-    summary = loop.train(config, run_folder, resume=True, device=device, **options)
-    stored = json.loads((run_folder / CONFIG).read_text())
-    result = {"experiment": name, "seed": seed, "config": stored, **summary}
-    results = data_folder() / "results"
-    results.mkdir(exist_ok=True)
-    write_json(result_file(name, seed), result)
+    results = own_data_folder() / "results"
+    results.mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
+    if isinstance(config, BarsConfig):
+        _, summary = bars.train(config)
+        stored = bars.as_dict(config)
+    else:
+        summary = loop.train(config, run_folder, resume=True, device=device, **options)
+        stored = json.loads((run_folder / CONFIG).read_text())
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    result = {"experiment": name, "seed": seed, "date": date, "config": stored, **summary}
+    write_json(results / result_file(name, seed).name, result)
     if EXPERIMENTS[name].keeps_run and seed == 0:
         kept = results / run_folder.name
         kept.mkdir(exist_ok=True)
@@ -117,34 +173,65 @@ def run(name: str, seed: int, folder: Path = Path("runs/experiments"), **options
 
 def result_file(name: str, seed: int) -> Path:
     """Return where an experiment's result is recorded."""
-    return data_folder() / "results" / f"{name}-seed{seed}.json"
+    return find_data(f"results/{name}-seed{seed}.json")
 
 
 def recorded(name: str, seed: int) -> dict | None:
-    """Return a recorded result, None if there is none or one of another configuration."""
+    """Return a recorded result, None if there is none or one of another configuration.
+
+    Raises ValueError, naming the file, if it cannot be read.
+    """
     asked = configuration(name, seed)
     path = result_file(name, seed)
     if not path.exists():
         return None
-    result = json.loads(path.read_text())
-    had = TrainingConfig.from_dict(result["config"])
-    return result if had == for_dataset(asked, had.model.in_chans, had.model.num_classes) else None
+    try:
+        result = json.loads(path.read_text())
+        return result if _is_of(result["config"], asked) else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged, or was recorded by a newer version ({error}): restore it, or "
+            f"record it again with swin-tutorial experiments run {name} --seed {seed} --again"
+        ) from error
 
 
-def mean_and_interval(values: list[float]) -> tuple[float, float]:
-    """Return a mean, and half the width of its 95 % confidence interval (Student's t).
+def _is_of(stored: dict, asked: TrainingConfig | BarsConfig) -> bool:
+    """Return whether a recorded configuration is the one that is asked for."""
+    if isinstance(asked, BarsConfig):
+        return stored == bars.as_dict(asked)
+    had = TrainingConfig.from_dict(stored)
+    return had == for_dataset(asked, had.model.in_chans, had.model.num_classes)
 
-    Raises KeyError for fewer than 2 or more than 5 values.
+
+def unreadable() -> list[str]:
+    """Return what is wrong with the recorded results that cannot be read, a line for each."""
+    found = []
+    for name, experiment in EXPERIMENTS.items():
+        for seed in experiment.seeds:
+            try:
+                recorded(name, seed)
+            except ValueError as error:
+                found.append(str(error))
+    return found
+
+
+def paired_differences(name: str, baseline: str) -> list[float]:
+    """Return an experiment's accuracies minus another's, for each seed that both have, in points.
+
+    A point is a hundredth.  ``intervals`` says what such differences show.
     """
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return statistics.mean(values), STUDENT_T[len(values)] * error
+    pairs = [(recorded(name, s), recorded(baseline, s)) for s in EXPERIMENTS[name].seeds]
+    return [100 * (a["test_accuracy"] - b["test_accuracy"]) for a, b in pairs if a and b]
 
 
 def table() -> list[dict]:
-    """Return a row for each experiment that has a result: its mean, interval and costs."""
+    """Return a row for each experiment that has a result: its mean, interval and costs.
+
+    Leaves out the results that ``unreadable`` names.
+    """
     rows = []
     for name, experiment in EXPERIMENTS.items():
-        found = [result for seed in SEEDS if (result := recorded(name, seed))]
+        found = [result for seed in experiment.seeds if (result := _readable(name, seed))]
         if not found:
             continue
         accuracies = [result["test_accuracy"] for result in found]
@@ -160,6 +247,14 @@ def table() -> list[dict]:
                 "seconds": statistics.mean(result["seconds"] for result in found),
                 "images_per_second": statistics.mean(r["images_per_second"] for r in found),
                 "devices": sorted({result["device"] for result in found}),
+                "dates": sorted({result["date"] for result in found if "date" in result}),
             }
         )
     return rows
+
+
+def _readable(name: str, seed: int) -> dict | None:
+    try:
+        return recorded(name, seed)
+    except ValueError:
+        return None

@@ -195,3 +195,34 @@ def test_a_run_is_not_evaluated_on_other_classes(pictures, monkeypatch, change):
     assert again.err.startswith("error: the classes of pictures are ")
     assert "green" in again.err
     assert "red, and the model in run was trained on blue, red: restore" in again.err
+
+
+def test_held_out_images_take_the_place_of_the_test_images(pictures):
+    held = dataclasses.replace(CONFIG, holdout=7)
+    (train, test), (all_of_them, _) = load_data(held), load_data(CONFIG)
+    assert (len(train), len(test)) == (13, 7)
+    names = {file: label for file, label in zip(all_of_them.files, all_of_them.labels, strict=True)}
+    assert {*train.files, *test.files} == names.keys()  # each image in one of the two
+    for images in (train, test):
+        assert [names[file] for file in images.files] == images.labels.tolist()
+    again = load_data(dataclasses.replace(held, seed=9))
+    assert again[1].files == test.files  # whatever the seed of the run
+    with pytest.raises(ValueError, match="holdout 20 leaves no image to train on: there are 20"):
+        load_data(dataclasses.replace(CONFIG, holdout=20))
+
+
+def test_a_named_set_can_be_held_out_and_padded():
+    config = dataclasses.replace(CONFIG, data="fashion-mnist-subset")
+    whole, _ = load_data(config)
+    train, test = load_data(dataclasses.replace(config, image_padding=2, holdout=1000))
+    assert (len(train), len(test)) == (14_000, 1000)
+    assert train.pixels.shape[1:] == test.pixels.shape[1:] == (32, 32, 1)
+    assert not test.pixels[:, :2].any()
+    assert (train.mean, train.std) == (test.mean, test.std) == (whole.mean, whole.std)
+    total = train.pixels.sum() + test.pixels.sum()
+    assert total == whole.pixels.sum()
+
+
+def test_padding_for_pictures_in_files_is_refused(pictures):
+    with pytest.raises(ValueError, match="image_padding 2 is for named sets: give a folder an im"):
+        load_data(dataclasses.replace(CONFIG, image_padding=2))
