@@ -42,6 +42,8 @@ class Augmentation:
             (Yun et al. 2019); 0 turns cutmix off.  With mixup on as well, a fair coin decides
             between the two for each image.
         mix_prob: probability that an image is mixed at all, if mixup or cutmix is on.
+        mix_until: the epoch, counted from 0, from which images are not mixed any more; None for
+            never.  A run can so end on images like those that it is tested on.
         randaugment: magnitude of RandAugment, from 0 (off) to 10; for folders of images only.
         crop_scale: smallest and largest area of a random crop, as fractions of the image (Swin's
             official recipe has 0.08 and 1); None for the center.  For folders of images only.
@@ -55,11 +57,14 @@ class Augmentation:
     mixup: float = 0.0
     cutmix: float = 0.0
     mix_prob: float = 1.0
+    mix_until: int | None = None
     randaugment: float = 0.0
     crop_scale: tuple[float, float] | None = None
 
     def __post_init__(self):
         check_size("crop_padding", self.crop_padding, at_least=0)
+        if self.mix_until is not None:
+            check_size("mix_until", self.mix_until, at_least=0)
         for name in ("mixup", "cutmix"):
             if not _is_between(0, getattr(self, name), sys.float_info.max):
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)!r}")
@@ -80,6 +85,12 @@ class Augmentation:
     def mixes(self) -> bool:
         """Whether an image may be mixed with another one."""
         return self.mix_prob > 0 and (self.mixup > 0 or self.cutmix > 0)
+
+    def in_epoch(self, epoch: int) -> "Augmentation":
+        """Return the augmentation as it is in an epoch, counted from 0."""
+        if self.mix_until is None or epoch < self.mix_until:
+            return self
+        return dataclasses.replace(self, mix_prob=0.0)
 
 
 def _is_between(low, value, high) -> bool:

@@ -115,7 +115,7 @@ class _Batches:
     def _plan(self, order: Int64[Tensor, "n"], epoch: int, step: int) -> _Plan:
         # Draw for the whole batch, then select what this process needs.
         rng = generator("augmentation", self.seed, epoch, step)
-        draws = draw(self.augmentation, self.batch_size, *self.size, rng)
+        draws = draw(self.augmentation.in_epoch(epoch), self.batch_size, *self.size, rng)
         partner = self.own
         if self.augmentation.mixes:
             partner = mixing_partners(self.batch_size)[self.own]

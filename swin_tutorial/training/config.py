@@ -10,9 +10,14 @@ import torch
 from swin_tutorial.data.augmentation import Augmentation
 from swin_tutorial.model import SwinConfig, SwinTransformer
 from swin_tutorial.training.baseline import ResNet, ResNetConfig
+from swin_tutorial.training.conv_swin import ConvSwin, ConvSwinConfig
 from swin_tutorial.training.machine import own_random_state
 
-ARCHITECTURES = {"swin": (SwinConfig, SwinTransformer), "resnet": (ResNetConfig, ResNet)}
+ARCHITECTURES = {
+    "swin": (SwinConfig, SwinTransformer),
+    "conv-swin": (ConvSwinConfig, ConvSwin),
+    "resnet": (ResNetConfig, ResNet),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class TrainingConfig:
     Raises ValueError for a value that makes no sense, naming it.
     """
 
-    model: SwinConfig | ResNetConfig
+    model: SwinConfig | ConvSwinConfig | ResNetConfig
     augmentation: Augmentation
     data: str = "fashion-mnist-subset"
     image_size: int = 224
@@ -140,7 +145,7 @@ def _check_type(name: str, value: object, kind: type | UnionType) -> None:
 
 def build_model(config: TrainingConfig) -> SwinTransformer | ResNet:
     """Return the untrained model of a run, its weights drawn from the run's seed."""
-    _, architecture = next(a for a in ARCHITECTURES.values() if isinstance(config.model, a[0]))
+    architecture = dict(ARCHITECTURES.values())[type(config.model)]
     with own_random_state():
         torch.manual_seed(config.seed)
         return architecture(config.model)

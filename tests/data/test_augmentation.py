@@ -341,14 +341,17 @@ def test_an_impossible_crop_is_refused(scale):
 @pytest.mark.parametrize("bad", [True, "0.5", None, [1]])
 def test_what_is_no_number_is_refused(bad):
     names = {field.name for field in dataclasses.fields(Augmentation)} - {"crop_scale"}
-    for name in names - {"crop_padding"}:
+    whole = {"crop_padding", "mix_until"}
+    for name in names - whole:
         with pytest.raises(ValueError, match=f"^{name} ") as got:
             Augmentation(**{name: bad})
         assert str(got.value).endswith(f"got {bad!r}")
-    with pytest.raises(TypeError, match="crop_padding must be a whole number"):
-        Augmentation(crop_padding=bad)
-    with pytest.raises(TypeError, match=r"crop_padding must be a whole number, got 1\.5"):
-        Augmentation(crop_padding=1.5)
+    for name in whole:
+        if (name, bad) != ("mix_until", None):  # None is never
+            with pytest.raises(TypeError, match=f"{name} must be a whole number"):
+                Augmentation(**{name: bad})
+        with pytest.raises(TypeError, match=rf"{name} must be a whole number, got 1\.5"):
+            Augmentation(**{name: 1.5})
 
 
 def test_a_batch_of_no_images_stays_empty():

@@ -209,6 +209,18 @@ def test_mixup_reaches_images_and_targets(plain_and_augmented):
 
 
 @KINDS
+def test_mixing_ends_where_it_is_told_to_and_nothing_else_changes(kind, folder):
+    mixed = Augmentation(crop_padding=1, flip_prob=0.5, mixup=0.8, cutmix=1.0)
+    ending = dataclasses.replace(mixed, mix_until=2)
+    unmixed = dataclasses.replace(mixed, mix_prob=0.0)
+    make = [make_batches(kind, folder, 6, "cpu", 3, one) for one in (ending, mixed, unmixed)]
+    for epoch in range(4):
+        epochs = [list(batches.epoch(epoch)) for batches in make]
+        assert equal(epochs[0], epochs[1]) == (epoch < 2)
+        assert equal(epochs[0], epochs[2]) == (epoch >= 2)
+
+
+@KINDS
 @pytest.mark.parametrize("world_size", [1, 3, 4])
 def test_evaluation_takes_each_image_once_in_order(kind, folder, world_size):
     images = make_batches(kind, folder, 12, CPU).images
