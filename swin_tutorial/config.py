@@ -1,13 +1,15 @@
 """Everything that determines a Swin Transformer, checked before anything is built (chapter 06)."""
 
-import math
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
+from fractions import Fraction
 
 from swin_tutorial.attention import check_rate, check_window
 from swin_tutorial.axis import Padding, check_padding, check_size
 from swin_tutorial.backends import BACKENDS
 from swin_tutorial.windows import Size, sizes_per_axis
+
+MOST_PARAMETERS = 10**11  # 400 gigabytes; the largest published Swin has 3 * 10**9
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,7 @@ class SwinConfig:
         self._check_windows()
         for name in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
             check_rate(name, getattr(self, name))
-        if not _is_positive(self.mlp_ratio) or self.embed_dim * self.mlp_ratio < 1:
-            raise ValueError(
-                f"mlp_ratio must be a number that leaves the MLP a hidden channel, got "
-                f"{self.mlp_ratio!r}: the published models have 4.0"
-            )
+        self._check_parameters()
         if self.init_std is not None and not _is_positive(self.init_std):
             raise ValueError(f"init_std must be positive, or None, got {self.init_std!r}")
         switches = ("use_shift", "use_mask", "use_position_bias")
@@ -101,7 +99,7 @@ class SwinConfig:
             value = getattr(self, name)
             if value is None and name.endswith("window_sizes"):
                 continue
-            if isinstance(value, str) or not isinstance(value, Sequence):
+            if not isinstance(value, tuple | list):
                 raise TypeError(f"{name} must be a tuple with one entry per stage, got {value!r}")
             if not value or len(value) != len(self.depths):
                 raise ValueError(
@@ -132,6 +130,19 @@ class SwinConfig:
                 windows = tuple(_window(f"each of {name}", one) for one in getattr(self, name))
                 object.__setattr__(self, name, windows)
 
+    def _check_parameters(self) -> None:
+        """Raise ValueError for an MLP without channels, and for more than MOST_PARAMETERS."""
+        check_ratio(self.embed_dim, self.mlp_ratio)
+        dims = [self.embed_dim * 2**stage for stage in range(len(self.depths))]
+        per_channel = 4 + 2 * Fraction(self.mlp_ratio)  # exact, however large
+        blocks = sum(depth * dim**2 for depth, dim in zip(self.depths, dims, strict=True))
+        ends = self.patch_size**2 * self.in_chans * dims[0] + self.num_classes * dims[-1]
+        if blocks * per_channel + ends > MOST_PARAMETERS:
+            raise ValueError(
+                f"a model of more than {MOST_PARAMETERS:,} parameters is too large: choose a "
+                "smaller embed_dim, depths, mlp_ratio, patch_size, in_chans or num_classes"
+            )
+
     def stage_window_size(self, stage: int) -> Size:
         """Return the window size of a stage."""
         return self.window_sizes[stage] if self.window_sizes else self.window_size
@@ -144,7 +155,16 @@ def _window(name: str, window_size: Size) -> Size:
     return window_size if isinstance(window_size, int) else window
 
 
+def check_ratio(dim: int, mlp_ratio: float) -> None:
+    """Raise ValueError unless an MLP with ``mlp_ratio`` hidden channels per channel has any."""
+    if not _is_positive(mlp_ratio) or dim * Fraction(mlp_ratio) < 1:
+        raise ValueError(
+            f"mlp_ratio must be a number that leaves the MLP a hidden channel, got {mlp_ratio!r}: "
+            "the published models have 4.0"
+        )
+
+
 def _is_positive(number: float) -> bool:
-    """Return whether a value is a number between 0 and infinity, both excluded."""
+    """Return whether a value is a number above 0 that a float can hold; infinity is none."""
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    return is_number and 0 < number < math.inf
+    return is_number and 0 < number <= sys.float_info.max

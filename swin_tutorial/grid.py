@@ -1,5 +1,6 @@
 """``WindowGrid``: shifted windows on a whole map, as the product of its axes (chapters 02, 03)."""
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -164,9 +165,7 @@ class WindowGrid:
         """
         token = tuple(token)
         padded = self.padded_size
-        if len(token) != len(padded) or not all(
-            0 <= position < length for position, length in zip(token, padded, strict=True)
-        ):
+        if len(token) != len(padded) or not all(map(operator.contains, map(range, padded), token)):
             raise ValueError(
                 f"there is no token {token} on a padded map of {size_text(padded)} tokens"
             )
@@ -182,7 +181,7 @@ class WindowGrid:
 
         Raises ValueError for a window or an index that the grid does not have.
         """
-        if not (0 <= window < self.num_windows and 0 <= index < self.tokens_per_window):
+        if window not in range(self.num_windows) or index not in range(self.tokens_per_window):
             raise ValueError(
                 f"there is no token {index} in window {window}: the grid has {self.num_windows} "
                 f"windows of {self.tokens_per_window} tokens, counted from 0"

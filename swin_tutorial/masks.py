@@ -20,6 +20,8 @@ from swin_tutorial.axis import Device, Padding, check_size
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import Size
 
+_WHOLE_NUMBERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
 
 def shifted_window_mask(
     size: Size,
@@ -60,14 +62,9 @@ def padding_mask(lengths: Int[Tensor, "n"], tokens: int) -> Bool[Tensor, "n t t"
     Source: common practice for batches of sentences; Swin has no such mask.
     """
     check_size("tokens", tokens)
-    is_whole = not (
-        lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool
-    )
-    if lengths.ndim != 1 or not is_whole:
-        raise TypeError(
-            "lengths must be a 1-d tensor of whole numbers, got "
-            f"{lengths.dtype} of shape {tuple(lengths.shape)}"
-        )
+    is_tensor = isinstance(lengths, Tensor)
+    if not is_tensor or lengths.ndim != 1 or lengths.dtype not in _WHOLE_NUMBERS:
+        raise TypeError(f"lengths must be a 1-d tensor of whole numbers, got {lengths!r}")
     lengths = lengths.long()
     if ((lengths < 0) | (lengths > tokens)).any():
         raise ValueError(f"lengths must lie between 0 and tokens={tokens}, got {lengths.tolist()}")
@@ -91,15 +88,20 @@ def additive_mask(
 
     Raises TypeError unless ``mask`` is boolean and ``dtype`` a floating-point type.
     """
+    check_boolean(mask)
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point type, got {dtype}: only those hold -inf")
+    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return zeros.masked_fill_(~mask, float("-inf"))
+
+
+def check_boolean(mask: Bool[Tensor, "..."]) -> None:
+    """Raise TypeError unless a mask is boolean."""
     if mask.dtype != torch.bool:
         raise TypeError(
             f"mask must be boolean with True = may attend, got {mask.dtype}: "
             "compare first, for example ids[:, None] == ids[None, :]"
         )
-    if not dtype.is_floating_point:
-        raise TypeError(f"dtype must be a floating-point type, got {dtype}: only those hold -inf")
-    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-    return zeros.masked_fill_(~mask, float("-inf"))
 
 
 class DistinctPatterns(NamedTuple):

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from swin_tutorial.attention import WindowAttention, WindowAttentionV2, check_rate
 from swin_tutorial.axis import Padding, check_size
-from swin_tutorial.config import SwinConfig
+from swin_tutorial.config import SwinConfig, check_ratio
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import Size, pad_to_windows
 
@@ -29,12 +29,20 @@ class PatchEmbed(nn.Module):
     def __init__(self, patch_size: int, in_chans: int, embed_dim: int):
         super().__init__()
         check_size("patch_size", patch_size)
+        check_size("in_chans", in_chans)
+        check_size("embed_dim", embed_dim)
         self.patch_size = patch_size
         self.proj = nn.Conv2d(in_chans, embed_dim, patch_size, stride=patch_size)
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(self, images: Float[Tensor, "b rgb height width"]) -> Float[Tensor, "b h w c"]:
         """Return the feature map of the first stage."""
+        channels = self.proj.in_channels
+        if images.ndim != 4 or images.shape[1] != channels or 0 in images.shape[2:]:
+            raise ValueError(
+                f"expected images of shape (b, {channels}, height, width), got "
+                f"{tuple(images.shape)}: a single image needs a batch axis, images[None]"
+            )
         pixels = pad_to_windows(rearrange(images, "b rgb h w -> b h w rgb"), self.patch_size)
         x = self.proj(rearrange(pixels, "b h w rgb -> b rgb h w"))
         return self.norm(rearrange(x, "b c h w -> b h w c"))
@@ -49,6 +57,7 @@ class PatchMerging(nn.Module):
 
     def __init__(self, dim: int, norm_last: bool = False):
         super().__init__()
+        check_size("dim", dim)
         self.norm_last = norm_last
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
         self.norm = nn.LayerNorm((2 if norm_last else 4) * dim)
@@ -149,7 +158,10 @@ class SwinTransformerBlock(nn.Module):
         else:
             options["pretrained_window_size"] = pretrained_window_size
             self.attn = WindowAttentionV2(**options)
+        # Checks them: a map of one window.
+        WindowGrid(self.attn.window_size, window_size, shift_size, padding, periodic)
         self.norm1 = nn.LayerNorm(dim)
+        check_ratio(dim, mlp_ratio)
         self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
         self.norm2 = nn.LayerNorm(dim)
         self.drop_path = DropPath(drop_path)
@@ -265,7 +277,7 @@ class SwinTransformer(nn.Module):
         Maps are channels-last and not normalized.  Each has half the height and width (rounded up)
         and twice the channels of the one before.
         """
-        x = self.patch_embed(self._checked(images))
+        x = self.patch_embed(images)
         maps = []
         for stage in self.layers:
             for block in stage.blocks:
@@ -287,7 +299,7 @@ class SwinTransformer(nn.Module):
             unknown = sorted(blocks - known)
             raise ValueError(f"there is no block {unknown}: depths are {self.config.depths}")
         maps = {}
-        x = self.patch_embed(self._checked(images))
+        x = self.patch_embed(images)
         for s, stage in enumerate(self.layers):
             for i, block in enumerate(stage.blocks):
                 if (s, i) in blocks:
@@ -304,14 +316,6 @@ class SwinTransformer(nn.Module):
         if self.config.grad_checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(block, x, use_reentrant=False)
         return block(x)
-
-    def _checked(self, images: Tensor) -> Tensor:
-        if images.ndim != 4 or images.shape[1] != self.config.in_chans or 0 in images.shape[2:]:
-            raise ValueError(
-                f"expected images of shape (b, {self.config.in_chans}, height, width), got "
-                f"{tuple(images.shape)}: a single image needs a batch axis, images[None]"
-            )
-        return images
 
 
 def _half(window_size: Size) -> Size:

@@ -34,19 +34,23 @@ def unwrapped(model: nn.Module) -> SwinTransformer:
 def named_tensors(model: SwinTransformer) -> dict[str, Tensor]:
     """Return a model's tensors by name.  They share memory with the model.
 
-    Raises ValueError unless they have the names that its configuration asks for (a head may be
-    missing) and hold values.
+    Raises ValueError unless they have the names and the shapes that its configuration asks for (a
+    head may be missing, or be for other classes) and hold values.
     """
     state = model.state_dict()
     with torch.device("meta"):
-        expected = SwinTransformer(model.config).state_dict().keys()
-    extra = [name for name in state if name not in expected]
+        expected = SwinTransformer(model.config).state_dict()
+    extra = [
+        name
+        for name, tensor in state.items()
+        if name not in expected or (name not in HEAD and tensor.shape != expected[name].shape)
+    ]
     missing = [name for name in expected if name not in state and name not in HEAD]
     if extra or missing:
         raise ValueError(
             "the model's modules were changed (one of them compiled, pruned or adapted?): of the "
             f"tensors of its configuration it lacks {first_three(missing) or 'none'}, and it has "
-            f"besides {first_three(extra) or 'none'}.  Undo the change first"
+            f"besides, or of another shape, {first_three(extra) or 'none'}.  Undo the change first"
         )
     check_weights(state, "the model")
     return state

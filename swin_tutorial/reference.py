@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 Numbers = tuple[int, ...]
+PADDINGS, RINGS = ("mask", "attend"), (False, True)
 
 
 def brute_force_mask(
@@ -29,7 +30,9 @@ def brute_force_mask(
     Source: Swin, section 3.2, figure 4, read literally.
     """
     axes = [_axis(*axis) for axis in zip(size, window_size, shift_size, strict=True)]
-    edge_rules = list(zip(size, _each(padding, size), _each(periodic, size), strict=True))
+    edge_rules = list(
+        zip(size, _each(padding, size, PADDINGS), _each(periodic, size, RINGS), strict=True)
+    )
 
     def true_window(rolled_token: Numbers) -> list:
         """Return the window, on each axis, in which a rolled token stood before the roll."""
@@ -96,7 +99,12 @@ def true_windows(
     of_axes = [
         _windows_on_axis(*axis)
         for axis in zip(
-            size, window_size, shift_size, _each(padding, size), _each(periodic, size), strict=True
+            size,
+            window_size,
+            shift_size,
+            _each(padding, size, PADDINGS),
+            _each(periodic, size, RINGS),
+            strict=True,
         )
     ]
     return list(itertools.product(*of_axes))
@@ -152,9 +160,12 @@ def _table_entry(query: Numbers, key: Numbers, window_size: Numbers) -> int:
     return entry
 
 
-def _each(value: object, size: Numbers) -> tuple:
-    """Return one value per axis."""
-    return value if isinstance(value, tuple) else (value,) * len(size)
+def _each(value: object, size: Numbers, choices: tuple) -> tuple:
+    """Return one value per axis; ValueError unless each is one of the choices."""
+    values = value if isinstance(value, tuple) else (value,) * len(size)
+    if not all(isinstance(one, str | bool) and one in choices for one in values):
+        raise ValueError(f"{value!r} is not one of {choices}, or a tuple of one per axis")
+    return values
 
 
 def _axis(size: int, window: int, shift: int) -> tuple[int, int, int]:

@@ -1,6 +1,5 @@
 """Files of weights: read without running anything in them, written whole (chapter 11)."""
 
-import contextlib
 import os
 import pickle
 import tempfile
@@ -26,7 +25,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    _refuse_compressed(path)
     content = _content(path)
     for _ in range(_DEEPEST):
         if not isinstance(content, dict):
@@ -54,13 +52,13 @@ def write_tensors(tensors: dict[str, Tensor], path: Path, nested: bool) -> None:
     """Write a file of tensors such that there is the old one or the whole new one at any time.
 
     ``nested`` puts the tensors of a PyTorch file under "model".  Raises FileNotFoundError if the
-    folder is missing, and IsADirectoryError if ``path`` is a folder.
+    folder is missing, and FileExistsError if ``path`` is a folder or a device.
     """
     path = Path(os.path.realpath(path))  # write to what a link points to
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} for {path.name}: make it first")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if path.exists() and not path.is_file():  # a device would be replaced, too
+        raise FileExistsError(f"{path} is a folder or a device: name a file")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name[:100]}.") as beside:
         unfinished = Path(beside, path.name)
         unfinished.touch()
@@ -79,9 +77,15 @@ def _content(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        _check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):  # says nothing about the file
         raise
+    except _CompressedError as error:
+        raise ValueError(
+            f"{path} is compressed and unpacks to {error} bytes: if you trust its source, unpack "
+            "it there and save the model's state_dict() again"
+        ) from None
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} was refused: it is damaged, or holds more than tensors, which could run any "
@@ -91,17 +95,26 @@ def _content(path: Path) -> Any:
     except Exception as error:  # a damaged file can raise anything
         kind = "safetensors" if path.suffix == ".safetensors" else "PyTorch"
         raise ValueError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read as weights: it is empty, cut "
-            f"short or not a {kind} file.  Fetch it again"
+            f"{path} ({path.stat().st_size} bytes) cannot be read as weights: it is empty, "
+            f"damaged, cut short or not a {kind} file.  Fetch it again"
         ) from error
 
 
-def _refuse_compressed(path: Path) -> None:
-    """Raise ValueError for an archive that unpacks to more than it is: PyTorch writes none."""
-    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+class _CompressedError(Exception):
+    """An archive unpacks to more than it is: PyTorch writes none."""
+
+
+def _check_archive(path: Path) -> None:
+    """Raise BadZipFile for an archive that is cut short, or in which a checksum is not right.
+
+    ``torch.load`` compares no checksums.  Raises _CompressedError too.
+    """
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":  # PyTorch's format until 2020
+            return
+    with zipfile.ZipFile(path) as archive:
         unpacked = sum(item.file_size for item in archive.infolist())
         if unpacked > path.stat().st_size:
-            raise ValueError(
-                f"{path} is compressed and unpacks to {unpacked} bytes: if you trust its source, "
-                "unpack it there and save the model's state_dict() again"
-            )
+            raise _CompressedError(unpacked)
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(damaged)

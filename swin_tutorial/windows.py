@@ -17,7 +17,7 @@ from torch import Tensor
 from swin_tutorial._symbolic import rearrange, roll, statically_true
 from swin_tutorial.axis import Axis, check_size
 
-Size = int | Sequence[int]
+Size = int | tuple[int, ...] | list[int]
 
 # Read left to right, a pattern cuts a map; right to left, it joins windows.  On axis h there are nh
 # windows of wh tokens.
@@ -49,7 +49,7 @@ def window_partition(
 
 
 def window_reverse(
-    windows: Shaped[Tensor, "b n t c"], window_size: Size, size: Sequence[int]
+    windows: Shaped[Tensor, "b n t c"], window_size: Size, size: Size
 ) -> Shaped[Tensor, "b *size c"]:
     """Put windows back together: the map of ``size`` that ``window_partition`` cut them from.
 
@@ -124,7 +124,7 @@ def map_axes(size: Size) -> tuple[int, ...]:
 
     Raises TypeError or ValueError for anything else; the message shows it.
     """
-    axes = tuple(size) if isinstance(size, Sequence) else (size,)
+    axes = tuple(size) if isinstance(size, tuple | list) else (size,)
     if not 1 <= len(axes) <= 3:
         raise ValueError(f"size must have one to three axes, got {size!r}")
     for tokens in axes:
@@ -137,7 +137,7 @@ def per_axis(name: str, value: object, num_axes: int) -> tuple:
 
     Raises ValueError for a sequence of the wrong length; ``name`` starts the message.
     """
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if not isinstance(value, tuple | list):
         return (value,) * num_axes
     if len(value) != num_axes:
         raise ValueError(
@@ -166,7 +166,7 @@ def window_axes(window_size: Size) -> tuple[int, ...]:
 
     Raises TypeError or ValueError, naming it, unless it has one to three axes.
     """
-    axes = tuple(window_size) if isinstance(window_size, Sequence) else (window_size, window_size)
+    axes = tuple(window_size) if isinstance(window_size, tuple | list) else (window_size,) * 2
     if not 1 <= len(axes) <= 3:
         raise ValueError(f"window_size must have one to three axes, got {window_size!r}")
     for size in axes:

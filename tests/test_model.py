@@ -8,6 +8,7 @@ import torch
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.model import (
     DropPath,
+    PatchEmbed,
     PatchMerging,
     SwinConfig,
     SwinTransformer,
@@ -380,6 +381,7 @@ def test_v2_bias_lies_between_0_and_16():
         (lambda: make(SMALL)(torch.zeros(3, 8, 8)), ValueError, r"\(3, 8, 8\): .* images\[None\]"),
         (lambda: make(SMALL)(torch.zeros(1, 3, 0, 8)), ValueError, r"of shape .*\(1, 3, 0, 8\)"),
         (lambda: make(SMALL)(torch.zeros(1, 1, 8, 8)), ValueError, r"\(b, 3, height, width\)"),
+        (lambda: PatchEmbed(2, 3, 8)(torch.zeros(3, 8, 8)), ValueError, r"images\[None\]"),
         (lambda: SwinConfig(embed_dim=10), ValueError, r"num_heads \(3, .* \(10, .* embed_dim 10"),
     ],
 )

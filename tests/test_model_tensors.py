@@ -71,6 +71,7 @@ CHANGES = {
         lambda one: parametrizations.weight_norm(one.layers[0].blocks[0].mlp.fc1),
         lambda one: one.register_buffer("steps", torch.zeros(1)),
         lambda one: one.norm.register_parameter("bias", None),
+        lambda one: setattr(one.layers[0].blocks[0].mlp, "fc1", nn.Linear(one.config.embed_dim, 5)),
     ],
     "no weights: .*norm.weight": [
         lambda one: setattr(one.norm, "weight", nn.Parameter(one.norm.weight.to("meta"))),

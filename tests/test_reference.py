@@ -95,6 +95,24 @@ def test_an_axis_that_has_no_such_windows_is_refused(size, window, shift):
             function((2, size), (1, window), (0, shift))
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "edges",
+    [
+        {"padding": "masked"},
+        {"padding": ["mask", "attend"]},
+        {"padding": ("mask", True)},
+        {"periodic": "no"},
+        {"periodic": 1},
+        {"periodic": (True, None)},
+    ],
+)
+def test_edges_that_do_not_exist_are_refused(edges):
+    for function in (brute_force_mask, true_windows):
+        with pytest.raises(ValueError, match=r"is not one of .*, or a tuple of one per axis"):
+            function((4, 4), (2, 2), (1, 1), **edges)
+
+
 def test_nine_regions_give_the_same_mask():
     for height, width, window, shift in [
         (8, 12, (4, 4), (2, 2)),

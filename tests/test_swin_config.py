@@ -3,7 +3,13 @@
 import pytest
 
 from swin_tutorial.config import SwinConfig
-from swin_tutorial.model import Mlp, PatchEmbed, SwinTransformer, SwinTransformerBlock
+from swin_tutorial.model import (
+    Mlp,
+    PatchEmbed,
+    PatchMerging,
+    SwinTransformer,
+    SwinTransformerBlock,
+)
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -12,19 +18,32 @@ FIELDS = {"embed_dim": 8, "depths": (2, 1), "num_heads": (1, 2), "window_size": 
 
 REFUSED = {
     "version": [0, 3, True, 1.0, "1", None],
-    "embed_dim": [0, -8, 8.0, True, "8", NAN, None],
-    "depths": [(), (1, -2), (1, 0), (True, 1), (1.0, 2), (2,), (1, 1, 1), 2, "22", None],
+    "embed_dim": [0, -8, 8.0, True, "8", NAN, None, 10**9, 10**400],
+    "depths": [
+        (),
+        (1, -2),
+        (1, 0),
+        (True, 1),
+        (1.0, 2),
+        (2,),
+        (1, 1, 1),
+        2,
+        "22",
+        b"22",
+        None,
+        (10**12, 1),
+    ],
     "num_heads": [(0, 1), (1, -2), (True, 2), (1.0, 2), (3, 3), (1,), 3, "12", None],
     "window_size": [0, -1, True, 7.0, "7", NAN, None, (7,), (4, 4, 4), (4, True), 129, 10**9],
     "window_sizes": [(), (4,), (4, 0), (4, True), (4, 4.0), (4, (2, 2, 2)), (4, 10**9), 4, "44"],
-    "patch_size": [0, -4, True, 4.0, (4, 4), "4", None],
-    "in_chans": [0, -1, True, 3.0, None],
-    "num_classes": [-1, True, 5.0, None],
-    "mlp_ratio": [0, -1.0, 0.1, NAN, INFINITY, True, "4", None],
+    "patch_size": [0, -4, True, 4.0, (4, 4), "4", None, 10**6, 10**400],
+    "in_chans": [0, -1, True, 3.0, None, 10**12],
+    "num_classes": [-1, True, 5.0, None, 10**12],
+    "mlp_ratio": [0, -1.0, 0.1, NAN, INFINITY, True, "4", None, 1e12, 1e300, 10**400],
     "drop_rate": [-0.1, 1, 1.0, NAN, True, False, "0", None],
     "attn_drop_rate": [-1, 1.0, NAN, True, None],
     "drop_path_rate": [-1, 1, NAN, True, "0.1", None],
-    "init_std": [0, -0.02, NAN, INFINITY, True, "0.02"],
+    "init_std": [0, -0.02, NAN, INFINITY, True, "0.02", 10**400],
     "qkv_bias": [0, 1, "no", None],
     "grad_checkpointing": [1, "yes", None],
     "use_shift": [0, "no", None],
@@ -93,7 +112,14 @@ def test_lists_as_json_has_them_become_tuples():
     [
         (lambda: PatchEmbed(0, 3, 8), "patch_size must be at least 1, got 0"),
         (lambda: Mlp(8, 0), "hidden_dim must be at least 1, got 0"),
-        (lambda: SwinTransformerBlock(8, 2, 4, mlp_ratio=0.0), "hidden_dim must be at least 1"),
+        (lambda: PatchEmbed(4, 0, 8), "in_chans must be at least 1, got 0"),
+        (lambda: PatchEmbed(4, 3, -8), "embed_dim must be at least 1, got -8"),
+        (lambda: PatchMerging(0), "^dim must be at least 1, got 0"),
+        (lambda: SwinTransformerBlock(8, 2, 4, mlp_ratio=0.0), "mlp_ratio must be .* got 0.0"),
+        (lambda: SwinTransformerBlock(8, 2, 4, mlp_ratio=INFINITY), "mlp_ratio must be .* got inf"),
+        (lambda: SwinTransformerBlock(8, 2, 4, mlp_ratio="22"), "mlp_ratio must be .* got '22'"),
+        (lambda: SwinTransformerBlock(8, 2, 4, 4), "shift_size 4 must be smaller than window_size"),
+        (lambda: SwinTransformerBlock(8, 2, 4, padding="zero"), "padding must be .* got 'zero'"),
         (lambda: SwinTransformerBlock(8, 2, 4, drop_path=1.5), r"drop_path .* \[0, 1\), got 1.5"),
         (lambda: SwinTransformerBlock(8, 2, 4, drop=NAN), r"proj_drop .* \[0, 1\), got nan"),
         (

@@ -201,9 +201,40 @@ def test_a_link_stays_and_what_it_points_to_is_written(suffix, tmp_path):
 def test_a_place_where_no_file_can_be_is_named(suffix, tmp_path):
     folder = tmp_path / f"folder{suffix}"
     folder.mkdir()
-    with pytest.raises(IsADirectoryError, match=f"{folder} is a folder: name a file in it"):
+    with pytest.raises(FileExistsError, match=f"{folder} is a folder or a device: name a file"):
         save_weights(model(), folder)
     with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path / 'none'} for weights"):
         save_weights(model(), tmp_path / "none" / f"weights{suffix}")
     assert list(tmp_path.iterdir()) == [folder]
     assert list(folder.iterdir()) == []
+
+
+def test_what_is_not_a_regular_file_is_not_replaced(tmp_path):
+    """A user who may replace anything would lose /dev/null."""
+    pipe = tmp_path / "weights.pth"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match=f"{pipe} is a folder or a device"):
+        save_weights(model(), pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def flip_a_bit(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[: len(content) // 2], lambda content: content[:-1], flip_a_bit],
+)
+def test_a_small_file_that_is_damaged_is_named(damage, tmp_path):
+    """PyTorch reports a small file that is cut short as an error of the disk, a bit not at all."""
+    small = model()
+    file = tmp_path / "weights.pth"
+    torch.save(small.state_dict(), file)
+    file.write_bytes(damage(file.read_bytes()))
+    before = bits(small)
+    with pytest.raises(ValueError, match=f"{file} .*damaged, cut short or not a PyTorch file"):
+        load_weights(small, file)
+    assert_same_bits(bits(small), before)

@@ -19,7 +19,8 @@ HEADS = {
     "transformers": ("classifier.weight", "classifier.bias"),
 }
 DAMAGED = (
-    r"read as weights: it is empty, cut short or not a \w+ file|was refused: it is damaged, or"
+    r"read as weights: it is empty, damaged, cut short or not a \w+ file"
+    r"|was refused: it is damaged, or"
 )
 
 

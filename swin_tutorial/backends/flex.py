@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from swin_tutorial.masks import check_boolean
+
 _BLOCK = 128  # tokens per block of the kernel that PyTorch compiles
 
 
@@ -37,6 +39,7 @@ def attend(
     if not len(q):
         return torch.zeros_like(v)  # FlexAttention cannot take an empty batch
     if isinstance(mask, Tensor):
+        check_boolean(mask)
         mask = _predicate(mask)
     n, tokens = q.shape[1], q.shape[3]
     bias = bias.to(q.dtype)

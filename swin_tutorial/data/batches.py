@@ -30,9 +30,10 @@ from swin_tutorial.data.augmentation import (
     normalize,
     to_device,
 )
-from swin_tutorial.data.folders import ImageFolder, Request
+from swin_tutorial.data.folders import ImageFolder
 from swin_tutorial.data.labelled import LabelledImages
 from swin_tutorial.data.randaugment import draw_operations
+from swin_tutorial.data.workers import Request
 
 Images = LabelledImages | ImageFolder
 Batch = tuple[Float[Tensor, "b c h w"], Float[Tensor, "b classes"]]

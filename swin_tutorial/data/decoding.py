@@ -62,7 +62,7 @@ def decode_image(
     return rearrange(torch.from_numpy(np.array(image)), "h w c -> c h w")
 
 
-def open_rgb(file: Path) -> Image.Image:
+def open_rgb(file: str | Path) -> Image.Image:
     """Return the image in a file, upright and in RGB with 8 bits.
 
     It is turned as its EXIF data says.  Of 16 bits the higher 8 are kept.  Transparency is dropped.
@@ -71,6 +71,7 @@ def open_rgb(file: Path) -> Image.Image:
     of IMAGE_FORMATS, with no more pixels than ``PIL.Image.MAX_IMAGE_PIXELS`` and a known white
     level, which floating-point values lack.
     """
+    file = Path(file)
     try:
         _check_file(file)
         with warnings.catch_warnings():

@@ -1,40 +1,25 @@
-"""Images in files, one folder per class, decoded by worker processes that outlive an epoch."""
+"""Images in files, one folder per class, decoded by worker processes (``workers``)."""
 
-import atexit
 import hashlib
 import json
 import os
-import signal
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from jaxtyping import Int64, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from swin_tutorial.axis import check_size
-from swin_tutorial.data.decoding import IMAGE_SUFFIXES, decode_image
+from swin_tutorial.data.decoding import IMAGE_SUFFIXES
 from swin_tutorial.data.labelled import channel_statistics, check_labels
-from swin_tutorial.data.randaugment import Color, Operation
+from swin_tutorial.data.workers import Request, end_idle_workers, end_workers, new_loader
 
 STATISTICS_SAMPLE = 512  # files from which a folder's mean and standard deviation are computed
-
-
-class Request(NamedTuple):
-    """What a worker is asked for: an image, by its number in the set, and what to do with it.
-
-    crop: a row of ``augmentation.draw_crops``, or None for the center; operations: those of
-    RandAugment.
-    """
-
-    number: int
-    crop: list[float] | None = None
-    operations: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +49,7 @@ class ImageFolder:
 
     def __post_init__(self):
         check_labels(self.labels, len(self.files), self.classes)
-        weakref.finalize(self, _end_idle_workers, self._idle)
+        weakref.finalize(self, end_idle_workers, self._idle)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -92,7 +77,8 @@ class ImageFolder:
         pin_memory = device.type == "cuda"
         loader = self._idle.pop(pin_memory, None)
         if loader is None:
-            loader = self._new_loader(pin_memory)
+            fill = tuple(round(255 * value) for value in self.mean)
+            loader = new_loader(self.files, self.size, fill, self.workers, pin_memory)
         loader.batch_sampler.requests = requests
         try:
             for pixels in loader:
@@ -100,33 +86,16 @@ class ImageFolder:
                     raise pixels
                 yield pixels.to(device, non_blocking=True)
         except BaseException:  # GeneratorExit too: the iteration was abandoned
-            _end_workers(loader)
+            end_workers(loader)
             raise
         if pin_memory in self._idle:  # two iterations overlapped: keep the workers of one
-            _end_workers(loader)
+            end_workers(loader)
         else:
             self._idle[pin_memory] = loader
 
     def close(self) -> None:
         """End the workers that wait; they also end with this object, and with the process."""
-        _end_idle_workers(self._idle)
-
-    def _new_loader(self, pin_memory: bool) -> DataLoader:
-        fill = tuple(round(255 * value) for value in self.mean)
-        loader = DataLoader(
-            _Decoder(self.files, self.size, fill),
-            batch_sampler=_RequestSampler(),
-            num_workers=self.workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=_ignore_stop_signals,
-            pin_memory=pin_memory,
-            persistent_workers=self.workers > 0,
-            # Nothing random happens in the workers.  Without a generator of its own, a loader would
-            # advance the global one.
-            generator=torch.Generator(),
-        )
-        _open_loaders.add(loader)
-        return loader
+        end_idle_workers(self._idle)
 
 
 def image_folder(
@@ -234,74 +203,6 @@ def _sample_statistics(images: ImageFolder) -> tuple[tuple[float, ...], tuple[fl
     return channel_statistics(rearrange(pixels, "n c h w -> n h w c"))
 
 
-# --- the worker processes ---
-
-
 def _available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-class _Decoder(Dataset):
-    """What runs in a worker: the requests of a batch in, pixels out."""
-
-    def __init__(self, files: tuple[Path, ...], size: tuple[int, int], fill: Color):
-        self.files = files
-        self.size = size
-        self.fill = fill
-
-    def __getitems__(self, requests: list[Request]) -> Tensor | ValueError:
-        """Return the images as one tensor, or the first error."""
-        pixels = torch.empty(len(requests), 3, *self.size, dtype=torch.uint8)
-        try:
-            for number, (image, crop, operations) in enumerate(requests):
-                file = self.files[image]
-                pixels[number] = decode_image(file, self.size, crop, operations, self.fill)
-        except ValueError as error:
-            return error  # raised here, it would reach the parent wrapped in a traceback
-        return pixels
-
-
-class _RequestSampler:
-    """The requests of an iteration: unlike its sampler, they can be replaced in a DataLoader."""
-
-    requests: Iterable[list[Request]] = ()
-
-    def __iter__(self) -> Iterator[list[Request]]:
-        return iter(self.requests)
-
-
-def _as_it_is(pixels: Tensor | ValueError) -> Tensor | ValueError:
-    return pixels  # already a batch
-
-
-def _ignore_stop_signals(_worker: int) -> None:
-    """Let only the parent act on Ctrl-C and SIGTERM, which all processes of a run may receive.
-
-    The parent finishes its step before it stops, and may need a batch for that.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-# Every loader that may have workers.  They must be ended by name: workers ignore the SIGTERM that
-# Python sends them when it ends, and a loader cannot end them once the garbage collector, which
-# takes its queues first, has found it in a cycle.
-_open_loaders: set[DataLoader] = set()
-
-
-def _end_workers(loader: DataLoader) -> None:
-    _open_loaders.discard(loader)
-    if loader._iterator is not None:
-        loader._iterator._shutdown_workers()
-
-
-def _end_idle_workers(idle: dict[bool, DataLoader]) -> None:
-    while idle:
-        _end_workers(idle.popitem()[1])
-
-
-@atexit.register
-def _end_all_workers() -> None:
-    for loader in list(_open_loaders):
-        _end_workers(loader)

@@ -8,7 +8,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from swin_tutorial.axis import check_size
-from swin_tutorial.data.paths import data_folder
+from swin_tutorial.data.decoding import open_rgb
+from swin_tutorial.data.paths import data_folder, how_to_restore
 
 # The file of each photograph and the SHA-256 of its bytes; data/README.md says who took them.
 PHOTOGRAPHS = {
@@ -30,12 +31,14 @@ PHOTOGRAPHS = {
 def open_photograph(name: str) -> Image.Image:
     """Return a photograph at its full size, in RGB.
 
-    Raises ValueError for an unknown name, FileNotFoundError if the file is missing.
+    Raises ValueError for an unknown name or a damaged file, FileNotFoundError if it is missing.
     """
     if name not in PHOTOGRAPHS:
         raise ValueError(f"there is no photograph {name!r}: choose one of {sorted(PHOTOGRAPHS)}")
-    with Image.open(data_folder() / PHOTOGRAPHS[name][0]) as image:
-        return image.convert("RGB")
+    file = data_folder() / PHOTOGRAPHS[name][0]
+    if not file.exists():
+        raise FileNotFoundError(f"there is no file {file}: {how_to_restore('data')}")
+    return open_rgb(file)
 
 
 def photograph(name: str, height: int, width: int) -> Float[Tensor, "height width 3"]:

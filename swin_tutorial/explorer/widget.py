@@ -38,6 +38,16 @@ from swin_tutorial.masks import additive_mask
 LEVELS = 65535  # of a weight, sent as a 16-bit number: 1.0 is the largest, 0 exactly 0
 
 
+class WholeNumber(traitlets.Int):
+    """A trait that takes neither True nor False, which Python counts as 1 and 0."""
+
+    def validate(self, obj: Any, value: Any) -> int:
+        """Return the value; TraitError if it is no whole number."""
+        if isinstance(value, bool):
+            raise traitlets.TraitError(f"{self.name} must be a whole number, got {value!r}")
+        return super().validate(obj, value)
+
+
 class MaskExplorer(anywidget.AnyWidget):
     """A shifted-window geometry to look at, point at and change, on the page and from Python.
 
@@ -66,18 +76,18 @@ class MaskExplorer(anywidget.AnyWidget):
     >>> explorer.mask()[explorer.selected_window]
     """
 
-    height = traitlets.Int(8).tag(sync=True)
-    width = traitlets.Int(12).tag(sync=True)
-    window_size = traitlets.Int(4).tag(sync=True)
-    shift_size = traitlets.Int(2).tag(sync=True)
+    height = WholeNumber(8).tag(sync=True)
+    width = WholeNumber(12).tag(sync=True)
+    window_size = WholeNumber(4).tag(sync=True)
+    shift_size = WholeNumber(2).tag(sync=True)
     padding = traitlets.Unicode("mask").tag(sync=True)
     masked = traitlets.Bool(True).tag(sync=True)
     form = traitlets.Unicode("boolean").tag(sync=True)
-    query = traitlets.Tuple(traitlets.Int(), traitlets.Int(), default_value=(0, 0)).tag(sync=True)
-    key = traitlets.Tuple(
-        traitlets.Int(), traitlets.Int(), allow_none=True, default_value=None
-    ).tag(sync=True)
-    selected_window = traitlets.Int(5).tag(sync=True)
+    query = traitlets.Tuple(WholeNumber(), WholeNumber(), default_value=(0, 0)).tag(sync=True)
+    key = traitlets.Tuple(WholeNumber(), WholeNumber(), allow_none=True, default_value=None).tag(
+        sync=True
+    )
+    selected_window = WholeNumber(5).tag(sync=True)
     notice = traitlets.Unicode("").tag(sync=True)
 
     _image = traitlets.Unicode("").tag(sync=True)  # an address that holds the picture itself
@@ -272,18 +282,21 @@ class MaskExplorer(anywidget.AnyWidget):
 
     @traitlets.observe(*SIZES, "query")
     def _follow_query(self, _=None) -> None:
-        grid = self.grid
-        last = (size - 1 for size in grid.padded_size)
-        self.query = tuple(map(min, self.query, last))
-        self.selected_window = grid.locate(self.query)[0]
+        self.query = self._query_on_map()
+        self.selected_window = self.grid.locate(self.query)[0]
         if validate("key", self._state()):
             self.key = None
 
     @traitlets.observe("selected_window")
     def _follow_window(self, _) -> None:
-        window, index = self.grid.locate(self.query)
+        # In a block, the map may have become smaller too.
+        window, index = self.grid.locate(self._query_on_map())
         if window != self.selected_window:
             self.query = self.grid.origin(self.selected_window, index)
+
+    def _query_on_map(self) -> tuple[int, int]:
+        last = (size - 1 for size in self.grid.padded_size)
+        return tuple(map(min, self.query, last))
 
     def _state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in STATE}

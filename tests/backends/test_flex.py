@@ -93,3 +93,12 @@ def test_gradients_on_a_gpu(kind):
         results.append([out, x.grad, *(parameter.grad for parameter in module.parameters())])
     for by_flex, by_eager in zip(*results, strict=True):
         assert (by_flex - by_eager).norm() < 5e-3 * by_eager.norm()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32])
+def test_a_mask_that_is_not_boolean_is_refused(dtype):
+    grid = WindowGrid((4, 4), 2, 1)
+    module = WindowAttention(8, 2, 2, backend="flex").requires_grad_(requires_grad=False)
+    with pytest.raises(TypeError, match=f"mask must be boolean .* got {dtype}"):
+        module(grid.partition(torch.zeros(1, 4, 4, 8)), grid.mask().to(dtype))

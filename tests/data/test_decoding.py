@@ -364,3 +364,8 @@ def test_a_damaged_file_gives_an_image_or_its_name(tmp_path, kind):
             outcomes.append("refused" if str(error).startswith(f"{file} ") else "not named")
     assert outcomes.count("refused") > 20
     assert set(outcomes) <= {"RGB", "refused"}
+
+
+def test_a_path_may_be_text(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    assert open_rgb(str(tmp_path / "x.png")).size == (4, 4)

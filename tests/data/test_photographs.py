@@ -58,3 +58,14 @@ def test_bad_input_is_named_with_its_remedy():
         photograph("coffee", 0, 8)
     with pytest.raises(ValueError, match="width must be at least 1, got 0"):
         photograph("coffee", 8, 0)
+
+
+def test_a_photograph_that_is_damaged_or_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIN_TUTORIAL_DATA", str(tmp_path))
+    file = tmp_path / PHOTOGRAPHS["coffee"][0]
+    with pytest.raises(FileNotFoundError, match=f"no file {file}: .+"):
+        photograph("coffee", 8, 8)
+    file.parent.mkdir()
+    file.write_bytes((paths.PROJECT_DATA / PHOTOGRAPHS["coffee"][0]).read_bytes()[:5000])
+    with pytest.raises(ValueError, match=f"{file} cannot be read as an image"):
+        photograph("coffee", 8, 8)

@@ -572,3 +572,20 @@ def test_no_order_of_settings_is_impossible(seed):
             with contextlib.suppress(TraitError, ValueError):
                 set_in_a_block(explorer, wanted, error)
         assert_possible(explorer)
+
+
+@pytest.mark.parametrize("name", ["height", "window_size", "selected_window", "query"])
+def test_true_is_not_taken_for_one(name):
+    """To Python nothing changes, and a block checks only what has changed."""
+    explorer = MaskExplorer(image=None, height=1, window_size=1, query=(0, 1), selected_window=1)
+    with pytest.raises(TraitError):
+        set_in_a_block(explorer, {name: (False, True) if name == "query" else True})
+    assert_possible(explorer)
+
+
+@pytest.mark.parametrize("wanted", [{"selected_window": 3, "height": 1}, {"height": 1}])
+@pytest.mark.parametrize("way", [MaskExplorer.set_state, set_in_a_block])
+def test_a_window_can_be_chosen_as_the_map_becomes_smaller(wanted, way):
+    explorer = MaskExplorer(image=None, height=2, window_size=1, query=(1, 8))
+    way(explorer, wanted)
+    assert_possible(explorer)
