@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except (MemoryError, RuntimeError) as error:  # PyTorch raises the second
+    except (MemoryError, RuntimeError, TypeError) as error:  # PyTorch raises these two
         from swin_tutorial.training.machine import is_out_of_memory
 
         if not is_out_of_memory(error):
@@ -165,12 +165,15 @@ def list_experiments() -> None:
     rows = {row["experiment"]: row for row in experiments.table()}
     for name, experiment in experiments.EXPERIMENTS.items():
         row = rows.get(name)
-        found = "no result yet"
-        if row and row["runs"] > 1:
-            found = f"{row['accuracy']:.2%} ± {row['interval']:.2%} ({row['runs']} runs)"
-        elif row:  # one run has no interval
-            found = f"{row['accuracy']:.2%} (1 run)"
-        print(f"{name:24}{found:28}{experiment.what}")
+        found = recorded_on = ""
+        if row:
+            found = f"{row['accuracy']:.2%} (1 run)"  # which has no interval
+            if row["runs"] > 1:
+                found = f"{row['accuracy']:.2%} ± {row['interval']:.2%} ({row['runs']} runs)"
+            recorded_on = "; ".join([*row["devices"], *row["dates"]])
+        print(f"{name:22}{found or 'no result yet':27}{experiment.what}")
+        if recorded_on:
+            print(f"{'':22}on {recorded_on}")
     unreadable = experiments.unreadable()
     for line in unreadable:
         print(f"error: {line}", file=sys.stderr)

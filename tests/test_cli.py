@@ -104,6 +104,17 @@ def test_nonsense_is_not_timed(option, message):
     assert message in done.err
 
 
+def test_a_benchmark_that_cannot_compile_says_so_before_it_starts(monkeypatch):
+    def fail(model):
+        raise RuntimeError("backend='inductor' raised:\nNo working C++ compiler found\n\nSet TORCH")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    done = invoke("bench", "model")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("error: nothing can be compiled here")
+    assert done.err.endswith("or use --no-compiled\n")
+
+
 def test_a_file_to_write_to_is_left_alone_until_there_are_results(monkeypatch, tmp_path):
     file = tmp_path / "there.json"
     kept = []

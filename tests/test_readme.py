@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from swin_tutorial.training import experiments
+from swin_tutorial.training.intervals import mean_and_interval
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
@@ -97,6 +98,14 @@ def recorded_row(row):
         minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
         cells += [f"{row['parameters']:,}", minutes, speed]
     return f"| {' | '.join(map(str, cells))} |"
+
+
+def test_the_paired_differences_are_the_recorded_ones():
+    results = text_of(PROJECT / "docs" / "results.md")
+    for left_out in ("shift", "mask", "bias"):
+        name = f"ablation-no-{left_out}"
+        mean, half = mean_and_interval(experiments.paired_differences(name, "ablation"))
+        assert f"{mean:.2f} ± {half:.2f}".replace("-", "−") in results
 
 
 def test_the_results_are_the_recorded_ones():

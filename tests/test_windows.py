@@ -222,7 +222,7 @@ WINDOWS = torch.zeros(1, 6, 16, 2)
             r"^window_size must have one to three axes, got \(\)$",
         ),
         (lambda: window_axes((1,) * 4), ValueError, r"one to three axes, got \(1, 1, 1, 1\)$"),
-        (lambda: map_axes("77"), TypeError, "size must be a whole number, got '7'"),
+        (lambda: map_axes("77"), TypeError, "size must be a whole number, got '77'"),
     ],
 )
 def test_bad_input_is_named_with_its_remedy(call, error, words):

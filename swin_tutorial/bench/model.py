@@ -21,6 +21,7 @@ from swin_tutorial.bench.timing import (
     record,
 )
 from swin_tutorial.presets import create_model
+from swin_tutorial.training.machine import check_compiler
 
 Task = Literal["forward", "training"]
 Precision = Literal["float32", "bfloat16"]
@@ -55,8 +56,11 @@ def run(
 
     Raises:
         AssertionError: If a compiled model and its original do not agree.
+        ValueError: If models are to be compiled, and there is no compiler that works.
     """
     device = default_device()
+    if compiled:
+        check_compiler(device, "--no-compiled")
     batch = batch or (128 if device.type == "cuda" else 8)
     images = torch.randn(batch, 3, 224, 224, device=device)
     result = {

@@ -40,6 +40,8 @@ class BarsConfig:
         dim, num_heads, depth: of the model.
         steps, batch_size, lr: of its training.
         seed: of the first weights and of all maps.
+
+    Raises ValueError for a negative seed.
     """
 
     task: Literal["picture", "panorama"] = "picture"
@@ -52,6 +54,10 @@ class BarsConfig:
     batch_size: int = 32
     lr: float = 2e-3
     seed: int = 0
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
 
 
 # --- the maps ---

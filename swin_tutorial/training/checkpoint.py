@@ -12,7 +12,7 @@ from torch import Tensor
 from swin_tutorial.data.image_sets import IMAGE_SETS
 from swin_tutorial.training.config import TrainingConfig
 from swin_tutorial.training.errors import TrainingError
-from swin_tutorial.training.files import CHECKPOINT, PREVIOUS, write_file
+from swin_tutorial.training.files import CHECKPOINT, PREVIOUS, read_file, write_file
 from swin_tutorial.training.machine import is_out_of_memory
 
 # Format 1 had no number, no fingerprints of the images, and did not say where it was made.
@@ -106,7 +106,7 @@ def _tensors(state: object) -> Iterator[Tensor]:
 def _read(path: Path) -> dict:
     """Return what a checkpoint file holds.  TrainingError for any other file, saying why."""
     try:
-        content = path.read_bytes()  # on its own: an error of the disk says nothing of the content
+        content = read_file(path)  # on its own: an error of the disk says nothing of the content
     except (OSError, MemoryError) as error:
         raise _unreadable(path, error) from error
     try:

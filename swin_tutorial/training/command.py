@@ -1,7 +1,7 @@
 """The command ``swin-tutorial train``: a preset, with any field of it changed by an option."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,7 @@ class TrainCommand:
     """
 
     preset: tyro.conf.Suppress[str]
-    config: Annotated[TrainingConfig, tyro.conf.arg(name="")]  # --lr, and not --config.lr
+    config: TrainingConfig
     folder: Path | None = None
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     device: str | None = None
@@ -38,22 +38,45 @@ def parse(arguments: list[str]) -> TrainCommand:
 
     Exits with status 0 for --help, and with 2 for a mistake, which it names on stderr.
     """
+    options = {name: _options(TrainCommand(name, config)) for name, config in PRESETS.items()}
+    asked = tyro.cli(
+        tyro.extras.subcommand_type_from_defaults(options, DESCRIPTIONS),
+        prog="swin-tutorial train",
+        description="Train a model.  Each preset lists its options with --help.",
+        args=arguments,
+    )
     try:
-        command = tyro.cli(
-            tyro.extras.subcommand_type_from_defaults(
-                {name: TrainCommand(name, config) for name, config in PRESETS.items()},
-                DESCRIPTIONS,
-            ),
-            prog="swin-tutorial train",
-            description="Train a model.  Each preset lists its options with --help.",
-            args=arguments,
-            config=(tyro.conf.AvoidSubcommands,),  # the preset fixes the kind of model
-        )
+        command = _changed(TrainCommand(asked.preset, PRESETS[asked.preset]), asked)
         _refuse_what_has_no_effect(command)
     except ValueError as error:  # from a configuration's own checks
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     return command
+
+
+def _options(default: object) -> object:
+    """Return the fields of a dataclass, and of those in it, as one that checks nothing.
+
+    From a check that fails while tyro builds a value, tyro makes a message of its own.
+    """
+    values = {field.name: getattr(default, field.name) for field in fields(default)}
+    kinds = {field.name: field.type for field in fields(default)}
+    for name, value in values.items():
+        if is_dataclass(value):
+            values[name] = _options(value)
+            prefix = "" if name == "config" else name  # --lr, and not --config.lr
+            kinds[name] = Annotated[type(values[name]), tyro.conf.arg(name=prefix)]
+    kind = type(default)
+    namespace = {"__doc__": kind.__doc__}
+    return make_dataclass(kind.__name__, kinds.items(), namespace=namespace)(**values)
+
+
+def _changed(default: object, options: object) -> object:
+    """Return a dataclass with the values of its options, which are checked as it is built."""
+    values = {}
+    for name, value in vars(options).items():
+        values[name] = _changed(getattr(default, name), value) if is_dataclass(value) else value
+    return replace(default, **values)
 
 
 def _refuse_what_has_no_effect(command: TrainCommand) -> None:

@@ -98,8 +98,8 @@ def evaluate_run(folder: Path, data_folder: Path | None = None) -> Evaluation:
     trained_on = read_json(folder / SUMMARY).get("classes", [])
     if list(images.classes) != trained_on:
         raise ValueError(
-            f"the classes of {config.data} are {', '.join(images.classes)}, and the model in "
-            f"{folder} was trained on {', '.join(trained_on)}: restore the data, or train anew"
+            f"the classes of {config.data} are {list(images.classes)}, and the model in {folder} "
+            f"was trained on {trained_on}, as its {SUMMARY} says: restore both, or train anew"
         )
     return evaluate_images(model, images, torch.device("cpu"))
 

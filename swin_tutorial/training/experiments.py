@@ -28,6 +28,7 @@ from swin_tutorial.training.run_folder import (
     MISTAKES,
     SUMMARY,
     WEIGHTS,
+    load_config,
     write_json,
 )
 
@@ -159,7 +160,7 @@ def run(name: str, seed: int, folder: Path = Path("runs/experiments"), **options
         stored = bars.as_dict(config)
     else:
         summary = loop.train(config, run_folder, resume=True, device=device, **options)
-        stored = json.loads((run_folder / CONFIG).read_text())
+        stored = load_config(run_folder).as_dict()
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     result = {"experiment": name, "seed": seed, "date": date, "config": stored, **summary}
     write_json(results / result_file(name, seed).name, result)

@@ -1,6 +1,7 @@
 """The files of a run: their names, written whole or not at all, and errors that name them."""
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
@@ -46,9 +47,16 @@ def append_json(path: Path, values: dict) -> None:
         raise disk_refused(path, error) from error
 
 
+def read_file(path: Path) -> bytes:
+    """Return what a file holds.  OSError, naming it, for what is none, such as a pipe."""
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+        raise OSError(errno.EINVAL, "It is not a regular file", str(path))
+    return path.read_bytes()
+
+
 def read_json(path: Path) -> dict:
     """Return the values in a JSON file.  ValueError, naming the file, if it holds no object."""
-    return parse_json(path.read_bytes(), str(path))
+    return parse_json(read_file(path), str(path))
 
 
 def parse_json(content: bytes, where: str) -> dict:
@@ -65,7 +73,7 @@ def parse_json(content: bytes, where: str) -> dict:
 def disk_refused(path: Path, error: OSError) -> TrainingError:
     """Return the error for a file of a run that cannot be written."""
     reason = error.strerror or error
-    advice = "Free the disk or the path, and start again"
+    advice = "Free the disk or the path, and try again"
     if has_checkpoint(path.parent):
         advice = (
             "The last good checkpoint is kept: free the disk or the path, and go on with --resume"

@@ -45,6 +45,7 @@ from swin_tutorial.training.processes import (
     rank,
     world_size,
 )
+from swin_tutorial.training.rehearsal import rehearse
 from swin_tutorial.training.run_folder import RunFolder
 from swin_tutorial.training.step import TrainState, initial_state, take_step
 
@@ -84,7 +85,7 @@ def train(
         if here.type == "cpu":
             keep_freed_memory()
         if config.compile:
-            check_compiler(here)
+            check_compiler(here, "--no-compile")
         images = images or load_data(config, data_folder)
         train_images, test_images = images
         config = for_dataset(config, len(train_images.mean), len(train_images.classes))
@@ -113,9 +114,12 @@ def loop(
 
     # The run: a state and a meter, both kept in checkpoints.
     state, meter = initial_state(config, device), Meter(device)
+    rehearse(state.model, config, train_images)
     checkpoint = run_folder.begin(resume)
     if checkpoint:
-        go_on(checkpoint, state, meter, run_folder, progress)
+        go_on(checkpoint, state, meter, run_folder)
+        if state.step < total_steps:
+            log_other_machine(checkpoint, run_folder, progress)
 
     # The same model, wrapped: to add up gradients over the processes, and to run faster.
     forward = DistributedDataParallel(state.model) if dist.is_initialized() else state.model
@@ -190,10 +194,8 @@ def due(step: int, steps_per_epoch: int, config: TrainingConfig) -> tuple[bool, 
     return log, evaluation, save
 
 
-def go_on(
-    checkpoint: dict, state: TrainState, meter: Meter, run_folder: RunFolder, progress: bool
-) -> None:
-    """Go on from a checkpoint, and log it if another machine than this one made it."""
+def go_on(checkpoint: dict, state: TrainState, meter: Meter, run_folder: RunFolder) -> None:
+    """Go on from a checkpoint.  TrainingError if it does not fit the model."""
     try:
         state.load_state_dict(checkpoint)
         meter.load_state_dict(checkpoint["meter"])
@@ -204,10 +206,14 @@ def go_on(
             f"the checkpoint in {run_folder.path} does not fit the model that its configuration "
             "describes: another version of swin_tutorial made it.  Use that, or another --folder"
         ) from error
+
+
+def log_other_machine(checkpoint: dict, run_folder: RunFolder, progress: bool) -> None:
+    """Log what differs between this machine and the one that made the checkpoint, if anything."""
     changes = differences(checkpoint.get("machine", run_folder.machine), run_folder.machine)
     if not changes:
         return
-    run_folder.log_metrics({"step": state.step, "resumed_elsewhere": changes})
+    run_folder.log_metrics({"step": checkpoint["step"], "resumed_elsewhere": changes})
     if progress:
         text = "rounding differs there, so an undisturbed run would not end with the same bits"
         tqdm.write(f"resumed elsewhere ({'; '.join(changes)}): {text}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import re
 from collections.abc import Iterator
 
 import torch
@@ -21,15 +22,18 @@ def usable_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def check_compiler(device: torch.device) -> None:
-    """Compile next to nothing.  ValueError if that fails, before a run has begun."""
+def check_compiler(device: torch.device, option: str) -> None:
+    """Compile next to nothing, before minutes of work begin.
+
+    Raises ValueError if that fails, and names the option that does without a compiler.
+    """
     try:
         torch.compile(torch.sin)(torch.ones(2, device=device))
     except Exception as error:  # of whatever is missing
         reason = " ".join(str(error).split("\n\n")[0].split())
         raise ValueError(
-            f"--compile needs a compiler that works here ({reason}): install one, such as g++, or "
-            "leave out --compile"
+            f"nothing can be compiled here ({reason}): install a compiler, such as g++, or use "
+            f"{option}"
         ) from error
 
 
@@ -53,14 +57,21 @@ def named_memory_errors() -> Iterator[None]:
             raise
         raise TrainingError(
             "the memory is full: lower --batch-size, raise --grad-accum-steps, or make the model "
-            "smaller"
+            "or the images smaller"
         ) from error
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error says that the memory of the machine, or of the GPU, is full."""
-    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
+    by_name = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    by_text = isinstance(error, RuntimeError | TypeError) and _OUT_OF_MEMORY.search(str(error))
+    return by_name or bool(by_text)
+
+
+# No memory now, no memory with so many bytes, no tensor with a side so long.
+_OUT_OF_MEMORY = re.compile(
+    "can't allocate memory|Storage size calculation overflowed|Overflow when unpacking long"
+)
 
 
 @contextlib.contextmanager

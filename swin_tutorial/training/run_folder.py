@@ -22,6 +22,7 @@ from swin_tutorial.training.files import (
     append_json,
     has_checkpoint,
     parse_json,
+    read_file,
     read_json,
     write_file,
     write_json,
@@ -158,7 +159,7 @@ def load_run(folder: Path) -> tuple[TrainingConfig, nn.Module]:
             f"{folder} has no finished run, it lacks {', '.join(missing)}: train it to its end"
         )
     config, path = load_config(folder), folder / WEIGHTS
-    content, summary = path.read_bytes(), read_json(folder / SUMMARY)
+    content, summary = read_file(path), read_json(folder / SUMMARY)
     if hashlib.sha256(content).hexdigest() != summary.get("weights_sha256"):
         raise ValueError(
             f"{path} is not what the run wrote, its checksum is not the one in {SUMMARY}: restore "
@@ -190,7 +191,7 @@ def read_metrics(folder: Path) -> list[dict]:
     Raises ValueError, naming the line, for one that no run wrote.
     """
     path = folder / METRICS
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    lines = read_file(path).splitlines(keepends=True) if path.exists() else []
     found = []
     for number, line in enumerate(lines, start=1):
         if not line.endswith(b"\n"):

@@ -69,7 +69,10 @@ def initial_state(config: TrainingConfig, device: torch.device) -> TrainState:
             "backend 'flex' cannot train on a CPU, where PyTorch's FlexAttention has no backward "
             "pass: use --model.backend sdpa"
         )
-    model = build_model(config).to(device)
+    try:
+        model = build_model(config).to(device)
+    except ImportError as error:  # a backend's package
+        raise ValueError(f"{error}") from error
     groups = parameter_groups(model, config.weight_decay)
     return TrainState(
         model,

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from swin_tutorial.data.batches import evaluation_batches
@@ -47,8 +48,37 @@ def shifted_blocks(model: SwinTransformer) -> dict[tuple[int, int], SwinTransfor
 
 
 @torch.no_grad()
-def is_right(model: nn.Module, images: LabelledImages) -> Bool[Tensor, "n"]:
-    """Return for each image whether the model classifies it correctly, in the order of the set."""
+def class_probabilities(model: nn.Module, images: LabelledImages) -> Float[Tensor, "n classes"]:
+    """Return how probable a model finds each class, for each image of a set in its order."""
     with evaluation_mode(model):
         batches = evaluation_batches(images, EVALUATION_BATCH, "cpu")
-        return torch.cat([model(x).argmax(1) == labels for x, labels in batches])
+        return torch.cat([model(x).softmax(1) for x, _ in batches])
+
+
+@torch.no_grad()
+def leaked_shares(
+    model: SwinTransformer, images: Float[Tensor, "b rgb h w"], place: tuple[int, int]
+) -> tuple[Float[Tensor, "heads"], float]:
+    """Return what share of its attention a query gives to tokens that the mask forbids.
+
+    The mask of the block at ``place`` (stage, block) is off; the blocks before it are as they were.
+    Averaged over the images and over the queries that have forbidden keys.  Padding does not count,
+    neither as a query nor as a key.  Also returns the share that uniform attention would give.
+
+    Raises ValueError if the block's mask forbids no token.
+    """
+    stage, number = place
+    block = model.layers[stage].blocks[number]
+    with evaluation_mode(model), switched_off("mask", [block]):
+        weights = model.attention_maps(images, [place])[place]
+        height, width = model.features(images)[stage].shape[1:3]
+    ones = torch.ones(1, height, width, 1)
+    grid = block.grid(ones)
+    is_real = grid.partition(ones)[0, :, :, 0] > 0  # n t
+    forbidden = ~grid.mask() & is_real[:, None]
+    is_query = forbidden.any(-1) & is_real
+    if not is_query.any():
+        raise ValueError(f"the mask of block {place} forbids no token of {height} x {width}")
+    leaked = (weights * forbidden[:, None]).sum(-1)  # b n heads q
+    of_queries = rearrange(leaked, "b n heads q -> n q b heads")[is_query]
+    return of_queries.mean((0, 1)), forbidden[is_query].double().mean().item()

@@ -7,6 +7,7 @@ import torch
 
 from swin_tutorial.training import bars, experiments
 from swin_tutorial.training.bars import BarsConfig, BarsModel
+from swin_tutorial.training.intervals import mean_and_interval
 
 
 def columns(maps, channel):
@@ -54,6 +55,11 @@ def test_without_the_mask_a_model_cannot_tell_a_map_from_the_same_map_turned(opt
     assert difference.abs().max() > 1e-4
 
 
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="seed must not be negative, got -1"):
+        experiments.configuration("bars", -1)
+
+
 def test_training_leaves_the_callers_random_numbers_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -82,3 +88,11 @@ def test_what_chapter_08_says_holds_for_all_ten_seeds(name, accuracy, largest_di
         assert result["test_accuracy"] == pytest.approx(accuracy, abs=0.01)
         if largest_difference:
             assert result["largest_difference"] < largest_difference
+
+
+def test_what_chapter_08_says_of_the_ablation_holds():
+    mean, half = mean_and_interval(experiments.paired_differences("ablation-no-shift", "ablation"))
+    assert mean + half < 0
+    for name in ("ablation-no-mask", "ablation-no-bias"):
+        mean, half = mean_and_interval(experiments.paired_differences(name, "ablation"))
+        assert abs(mean) < half

@@ -205,7 +205,9 @@ def test_full_memory_is_not_blamed_on_the_checkpoint(copy, monkeypatch, error):
 def test_a_directory_in_a_checkpoints_place_is_told(copy):
     (copy / CHECKPOINT).unlink()
     (copy / CHECKPOINT).mkdir()
-    with pytest.raises(TrainingError, match=r"cannot read .*checkpoint.pt: Is a directory"):
+    with pytest.raises(
+        TrainingError, match=r"cannot read .*checkpoint.pt: It is not a regular file"
+    ):
         run(copy, resume=True)
 
 

@@ -194,7 +194,7 @@ def test_a_run_is_not_evaluated_on_other_classes(pictures, monkeypatch, change):
     assert again.status == 1
     assert again.err.startswith("error: the classes of pictures are ")
     assert "green" in again.err
-    assert "red, and the model in run was trained on blue, red: restore" in again.err
+    assert "'red'], and the model in run was trained on ['blue', 'red'], as its" in again.err
 
 
 def test_held_out_images_take_the_place_of_the_test_images(pictures):

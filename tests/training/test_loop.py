@@ -92,7 +92,7 @@ def test_the_compiled_model_is_trained_and_the_plain_one_is_kept(tmp_path, whole
             self.steps += 1
             return self._orig_mod(x)
 
-    monkeypatch.setattr(loop, "check_compiler", lambda device: None)
+    monkeypatch.setattr(loop, "check_compiler", lambda *_: None)
     monkeypatch.setattr(torch, "compile", compile_nothing)
     run(tmp_path, dataclasses.replace(CONFIG, compile=True))
     assert compiled[0].steps == STEPS * CONFIG.grad_accum_steps
@@ -136,8 +136,15 @@ def test_the_callers_random_state_is_left_alone(tmp_path):
     ("changes", "message"),
     [
         ({"batch_size": 37}, "batch_size 37 is larger than the set"),
-        ({"compile": True}, "--compile needs a compiler that works here"),
+        ({"compile": True}, "nothing can be compiled here .* --no-compile"),
         ({"model": {"backend": "flex"}}, "backend 'flex' cannot train on a CPU"),
+        ({"model": {"backend": "fused"}}, "backend='fused' (needs|takes heads of)"),
+        (
+            {"model": {"window_size": 7}},
+            r"\(7, 7\) in stage 0 does not fit into the .* 4 x 6 tokens",
+        ),
+        ({"model": {"window_size": (4, 7)}}, r"\(4, 7\) in stage 0 does not fit"),
+        ({"model": {"window_sizes": (2, 7)}}, r"\(7, 7\) in stage 1 does not fit"),
     ],
 )
 def test_what_cannot_be_trained_leaves_no_folder(tmp_path, monkeypatch, changes, message):
@@ -281,11 +288,14 @@ def test_a_run_that_goes_on_with_other_threads_says_so(tmp_path, copy, whole, ca
     torch.set_num_threads(threads + 1)
     both = (images(), images(21, seed=1))
     try:
+        run(copy, resume=True)
+        assert read_metrics(copy) == read_metrics(whole)  # no step was left to take
+        (copy / CHECKPOINT).unlink()
         loop.train(CONFIG, copy, resume=True, device="cpu", images=both)
     finally:
         torch.set_num_threads(threads)
     (line,) = [line for line in read_metrics(copy) if "resumed_elsewhere" in line]
-    assert line["step"] == STEPS
+    assert line["step"] == STEPS - CONFIG.save_every
     (change,) = line["resumed_elsewhere"]
     assert change.startswith("device was 'cpu, ")
     assert f", {threads} threads' and is 'cpu, " in change

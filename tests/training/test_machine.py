@@ -4,10 +4,13 @@ import contextlib
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from swin_tutorial.training.errors import TrainingError
 from swin_tutorial.training.machine import (
     check_compiler,
     deterministic,
+    named_memory_errors,
     own_random_state,
     usable_device,
 )
@@ -52,6 +55,13 @@ def test_a_process_too_many_for_the_gpus_is_told(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("size", [2**45, 2**62, 2**80])
+def test_a_size_that_no_memory_holds_is_named_as_full_memory(size):
+    for allocate in (torch.empty, lambda size: F.pad(torch.zeros(1, 1, 1), (0, size, 0, 2))):
+        with pytest.raises(TrainingError, match="the memory is full"), named_memory_errors():
+            allocate(size)
+
+
 def test_sums_do_not_depend_on_the_threads_timing():
     draws = torch.Generator().manual_seed(0)
     index = torch.randint(0, 225, (20_000,), generator=draws)
@@ -77,9 +87,10 @@ def test_a_compiler_that_does_not_work_is_told(monkeypatch):
         raise RuntimeError("backend='inductor' raised:\nNo working C++ compiler found\n\nSet TORCH")
 
     monkeypatch.setattr(torch, "compile", fail)
-    message = r"\(backend='inductor' raised: No working C\+\+ compiler found\): install one"
+    reason = r"\(backend='inductor' raised: No working C\+\+ compiler found\)"
+    message = rf"nothing can be compiled here {reason}: install a compiler, .* use --no-it"
     with pytest.raises(ValueError, match=message):
-        check_compiler(torch.device("cpu"))
+        check_compiler(torch.device("cpu"), "--no-it")
 
 
 def test_random_state_is_put_back_whatever_happens():

@@ -48,10 +48,18 @@ def test_when_the_disk_refuses_the_old_file_stays(tmp_path, monkeypatch, refusin
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, refusing, refuse)
-    with pytest.raises(TrainingError, match=r"cannot write .*file: No space left on device.*start"):
+    with pytest.raises(TrainingError, match=r"cannot write .*file: No space left on device.*try"):
         write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", [METRICS, CHECKPOINT])
+def test_a_pipe_in_a_runs_folder_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises((TrainingError, OSError), match="t is not a regular file") as refused:
+        run(tmp_path, resume=True)
+    assert str(tmp_path / name) in str(refused.value)
 
 
 def test_json_is_valid_or_refused(tmp_path):

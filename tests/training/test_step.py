@@ -10,6 +10,7 @@ from tiny_training import CONFIG
 from torch import nn
 
 from swin_tutorial.presets import create_model
+from swin_tutorial.training import step
 from swin_tutorial.training.step import (
     initial_state,
     learning_rate,
@@ -49,6 +50,15 @@ def test_learning_rate_has_a_linear_warmup_and_a_cosine_decay():
     assert rates[30] == pytest.approx(0.15)
     assert 0 < rates[49] < 0.001
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_package_that_a_backend_lacks_is_told_as_an_error_of_the_configuration(monkeypatch):
+    def fail(config):
+        raise ImportError("backend='fused' needs Triton: pip install triton")
+
+    monkeypatch.setattr(step, "build_model", fail)
+    with pytest.raises(ValueError, match="needs Triton: pip install triton"):
+        initial_state(CONFIG, torch.device("cpu"))
 
 
 def step_on_a_linear_model(**changes):

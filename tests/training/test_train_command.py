@@ -1,6 +1,7 @@
 """The commands train and evaluate: an option for every field, errors without a traceback."""
 
 import dataclasses
+import json
 
 import pytest
 import tiny_training
@@ -126,6 +127,10 @@ def test_help_names_the_presets():
         ("quick --model.num-classes 5", ["num_classes follows from --data: leave out 5"]),
         ("quick --model.in-chans 2", ["in_chans follows from --data: leave out 2"]),
         ("quick --model.window-size 5", ["--model.window-size 5 has no effect", "add --model."]),
+        ("quick --model.window-size 0", ["error: window_size must be at least 1, got 0"]),
+        ("quick --model.depths 2 2", ["error: num_heads (2, 4, 8) must have one entry per stage"]),
+        ("quick --augmentation.mixup nan", ["error: mixup must be at least 0, got nan"]),
+        ("quick-resnet --model.width 0", ["error: width must be at least 1, got 0"]),
         ("quick-resnet --model.embed-dim 8", ["--model.embed-dim", "train quick-resnet"]),
     ],
 )
@@ -138,6 +143,7 @@ def test_a_mistake_is_named_with_its_remedy_and_ends_with_status_2(
     for message in messages:
         assert message in done.text
     assert "Traceback" not in done.err
+    assert "tyro" not in done.text
 
 
 def test_what_the_data_refuses_is_told_in_a_line(tiny):
@@ -194,3 +200,14 @@ def test_evaluate_says_what_is_damaged_in_a_line(tiny, tmp_path, name, message):
     file.unlink()
     done = invoke("evaluate", tmp_path / "run")
     assert done.err.startswith(f"error: {tmp_path / 'run'} has no finished run, it lacks {name}")
+
+
+@pytest.mark.parametrize("classes", [3, None, [1, 2], {}, ["other"]])
+def test_evaluate_refuses_a_summary_of_other_classes_in_a_line(tiny, tmp_path, classes):
+    tiny_training.run(tmp_path / "run")
+    file = tmp_path / "run" / SUMMARY
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": classes}))
+    done = invoke("evaluate", tmp_path / "run")
+    assert done.status == 1
+    assert done.err.startswith("error: the classes of ")
+    assert done.err.count("\n") == 1
