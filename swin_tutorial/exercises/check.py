@@ -17,6 +17,7 @@ from swin_tutorial.exercises import (
     chapter_05,
     chapter_06,
     chapter_07,
+    chapter_08,
     chapter_09,
     chapter_10,
     chapter_11,
@@ -31,6 +32,7 @@ CHAPTERS = (
     chapter_05,
     chapter_06,
     chapter_07,
+    chapter_08,
     chapter_10,
     chapter_11,
 )
