@@ -15,7 +15,7 @@ from swin_tutorial.grid import WindowGrid
 from swin_tutorial.position_bias import log_spaced_offsets, relative_position_index
 from swin_tutorial.windows import Size, sizes_per_axis, window_axes
 
-MOST_TOKENS = 128 * 128  # in a window: their scores alone take a gigabyte for each head
+MOST_TOKENS = 256 * 256  # in a window: their scores alone take 16 gigabytes for each head
 
 
 class WindowAttention(nn.Module):

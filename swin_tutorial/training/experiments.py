@@ -122,6 +122,11 @@ EXPERIMENTS = {
     "ablation-no-bias": _ablation("no position bias", use_position_bias=False),
     "bars": Experiment(BarsConfig(), "two bars: do they touch?", TEN_SEEDS),
     "bars-no-mask": Experiment(BarsConfig(use_mask=False), "the same, no mask", TEN_SEEDS),
+    "bars-no-mask-one-window": Experiment(
+        BarsConfig(use_mask=False, one_last_window=True),
+        "no mask, one window in the last stage",
+        TEN_SEEDS,
+    ),
     "panorama": Experiment(BarsConfig(task="panorama"), "two bars on a ring", TEN_SEEDS),
     "panorama-no-mask": Experiment(
         BarsConfig(task="panorama", use_mask=False), "the same, no mask", TEN_SEEDS
@@ -199,7 +204,7 @@ def recorded(name: str, seed: int) -> dict | None:
 def _is_of(stored: dict, asked: TrainingConfig | BarsConfig) -> bool:
     """Return whether a recorded configuration is the one that is asked for."""
     if isinstance(asked, BarsConfig):
-        return stored == bars.as_dict(asked)
+        return bars.from_dict(stored) == asked
     had = TrainingConfig.from_dict(stored)
     return had == for_dataset(asked, had.model.in_chans, had.model.num_classes)
 

@@ -1,7 +1,7 @@
 """What a few runs can show, and what they cannot (chapters 07 and 08).
 
 Two recipes are compared seed by seed.  Runs with the same seed start from the same weights and see
-the same batches, so their difference varies less than either accuracy.
+the same batches, so a pair shares some of its luck, and the difference loses it.
 """
 
 import math
@@ -30,8 +30,9 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
 def detectable_difference(differences: Sequence[float]) -> float:
     """Return the smallest true difference that as many pairs would probably have shown.
 
-    That is the mean difference whose 95 % interval leaves out 0 in four of five repetitions, if
-    pairs differ among themselves as much as these do: (t_97.5 + t_80) standard errors.
+    That is the mean difference whose 95 % interval leaves out 0 in about four of five repetitions,
+    if pairs differ among themselves as much as these do: (t_97.5 + t_80) standard errors.  With
+    fewer than five pairs it is a little less often.
 
     Raises ValueError for fewer than 2 or more than 10 differences.
     """

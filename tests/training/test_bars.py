@@ -90,6 +90,30 @@ def test_what_chapter_08_says_holds_for_all_ten_seeds(name, accuracy, largest_di
             assert result["largest_difference"] < largest_difference
 
 
+def test_one_window_at_the_end_can_tell_but_not_every_run_learns_it():
+    name = "bars-no-mask-one-window"
+    shares = [experiments.recorded(name, seed)["test_accuracy"] for seed in experiments.TEN_SEEDS]
+    assert min(shares) > 0.5
+    assert max(shares) == 1.0
+    assert sorted(shares)[4] < 0.99
+
+
+def test_a_model_with_one_last_window_is_another_one():
+    maps, edges = bars.touching_bars(8, torch.Generator().manual_seed(3))
+    torch.manual_seed(3)
+    model = BarsModel(BarsConfig(use_mask=False, one_last_window=True)).double()
+    difference = model(maps.double()) - model(bars.turned(maps, edges).double())
+    assert difference.abs().max() > 1e-4
+
+
+def test_a_record_from_before_a_field_still_counts():
+    stored = bars.as_dict(BarsConfig(seed=3))
+    del stored["one_last_window"]
+    assert bars.from_dict(stored) == BarsConfig(seed=3)
+    with pytest.raises(TypeError, match="younger"):
+        bars.from_dict(stored | {"younger": 1})
+
+
 def test_what_chapter_08_says_of_the_ablation_holds():
     mean, half = mean_and_interval(experiments.paired_differences("ablation-no-shift", "ablation"))
     assert mean + half < 0
