@@ -16,6 +16,7 @@ import torch
 from commands import invoke
 from PIL import Image
 
+from swin_tutorial.data import folders
 from swin_tutorial.training import datasets, loop, recipes
 from swin_tutorial.training.datasets import load_data
 from swin_tutorial.training.evaluation import evaluate_run
@@ -147,10 +148,11 @@ def test_a_stopped_run_on_a_folder_goes_on_bit_for_bit(pictures, monkeypatch):
 def test_workers_leave_it_to_the_run_to_stop(pictures, monkeypatch, number):
     """Ctrl-C and a batch system's SIGTERM reach all processes, also while the run needs a batch."""
     config = dataclasses.replace(CONFIG, batch_size=2, epochs=1)  # more steps than are prepared
+    monkeypatch.setattr(folders, "_available_cores", lambda: 2)
     original, asked = loop.take_step, []
 
     def interrupted(state, *arguments):
-        if state.step == 0:
+        if state.step == 2:  # both workers have made a batch, so both have begun to ignore signals
             for worker in multiprocessing.active_children():
                 os.kill(worker.pid, number)
                 asked.append(worker)
