@@ -171,9 +171,9 @@ def list_experiments() -> None:
             if row["runs"] > 1:
                 found = f"{row['accuracy']:.2%} ± {row['interval']:.2%} ({row['runs']} runs)"
             recorded_on = "; ".join([*row["devices"], *row["dates"]])
-        print(f"{name:22}{found or 'no result yet':27}{experiment.what}")
+        print(f"{name:24}{found or 'no result yet':27}{experiment.what}")
         if recorded_on:
-            print(f"{'':22}on {recorded_on}")
+            print(f"{'':24}on {recorded_on}")
     unreadable = experiments.unreadable()
     for line in unreadable:
         print(f"error: {line}", file=sys.stderr)

@@ -86,7 +86,7 @@ def test_the_commands_work_from_any_folder(installed):
     (line,) = [line for line in sets.stdout.splitlines() if "subset" in line]
     assert str(installed.packages) in line
     experiments = installed.run("swin-tutorial", "experiments", "list")
-    assert "quick                 89.43% ± 0.50% (3 runs)" in experiments.stdout
+    assert "quick                   89.43% ± 0.50% (3 runs)" in experiments.stdout
     kept = installed.packages / "swin_tutorial" / "_shipped" / "data" / "results" / "quick-seed0"
     assert installed.run("swin-tutorial", "evaluate", kept).stdout.endswith("test images\n")
     for done in (sets, experiments):
