@@ -1,0 +1,171 @@
+"""What an audit finds on each map: the block's behavior beside what the true windows demand."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from swin_tutorial.audit.behavior import Behavior, observe
+from swin_tutorial.audit.dependence import (
+    BlockError,
+    Subject,
+    has_moved,
+    random_map,
+    subject,
+    true_dependence,
+)
+from swin_tutorial.grid import WindowGrid
+
+Case = tuple[WindowGrid, ...]  # of each block of a stage, in turn: a single block has one
+Pair = tuple[tuple[int, ...], tuple[int, ...]]  # a query and a key, each as its place on every axis
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a block did on one map, and what it should have done.
+
+    Args:
+        case: the grids of the map.
+        behavior: what was seen.
+        keys: the tokens that were changed, counted row by row; None for all.
+    """
+
+    case: Case
+    behavior: Behavior
+    keys: tuple[int, ...] | None = None
+
+    @property
+    def grid(self) -> WindowGrid:
+        """The grid of the last block, which has the map's size."""
+        return self.case[-1]
+
+    @cached_property
+    def expected(self) -> Bool[Tensor, "q k"]:
+        """Which output tokens must depend on which of the changed tokens."""
+        relation = true_dependence(self.case)
+        return relation if self.keys is None else relation[:, list(self.keys)]
+
+    @property
+    def leaks(self) -> list[Pair]:
+        """The pairs in which a query depends on a key and must not."""
+        return [] if self.behavior.depends is None else self._pairs(
+            self.behavior.depends & ~self.expected
+        )
+
+    @property
+    def losses(self) -> list[Pair]:
+        """The pairs in which a query does not depend on a key and must."""
+        return [] if self.behavior.depends is None else self._pairs(
+            self.expected & ~self.behavior.depends
+        )
+
+    @property
+    def has_padding(self) -> bool:
+        """Whether the map has to be padded."""
+        return self.grid.padded_size != self.grid.size
+
+    @property
+    def faults(self) -> list[str]:
+        """Say everything that is wrong, in a few words each; nothing if all is right."""
+        seen = self.behavior
+        if seen.error:
+            return [f"raised {seen.error}"]
+        faults = []
+        if leaks := len(self.leaks):
+            faults.append(f"{leaks} leaks")
+        if losses := len(self.losses):
+            faults.append(f"{losses} losses")
+        if seen.has_nan:
+            faults.append("NaN")
+        may_see_padding = self.has_padding and "attend" in self.grid.padding
+        if not seen.keeps_constant and not may_see_padding and not seen.has_nan:
+            faults.append("sees padding" if self.has_padding else "weights do not add up to 1")
+        if not seen.batch_agrees and not seen.has_nan:
+            faults.append("an image's result depends on its batch")
+        if seen.is_bias_an_offset is False:
+            faults.append("position bias is no function of query minus key")
+        return faults
+
+    def _pairs(self, wrong: Bool[Tensor, "q k"]) -> list[Pair]:
+        keys = range(wrong.shape[1]) if self.keys is None else self.keys
+        return [
+            (_place(query, self.grid.size), _place(keys[column], self.grid.size))
+            for query, column in wrong.nonzero().tolist()
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What was found on each map, in order.
+
+    Args:
+        findings: one for each map.
+        state: how the first map's result had changed when it was asked for again, "" if it had not.
+    """
+
+    findings: tuple[Finding, ...]
+    state: str = ""
+
+
+def watch(
+    make: Callable[[Case], Callable], cases: Iterable[Case], dim: int, keys: int | None = None
+) -> Watched:
+    """Ask a block about each case; ``make`` returns the block of a case, the same or a new one."""
+    findings: list[Finding] = []
+    asked: dict[int, tuple[Callable, Subject]] = {}  # the same block is asked in the same form
+    first: tuple[Subject, Tensor, Tensor] | None = None
+    for case in cases:
+        size = case[0].size
+        chosen = _some_keys(prod(size), keys)
+        x = random_map(size, dim, torch.float64)
+        try:
+            block = make(case)
+            _, form = asked.setdefault(id(block), (block, subject(block, x)))
+            behavior = observe(form, case, dim, chosen)
+            if first is None and behavior.depends is not None:
+                with torch.no_grad():
+                    first = form, x.to(form.dtype), form(x.to(form.dtype))
+        except Exception as error:  # of the block, or of what builds it
+            behavior = Behavior(None, error_text(error))
+        findings.append(Finding(case, behavior, chosen))
+    return Watched(tuple(findings), _state(*first) if first and len(asked) == 1 else "")
+
+
+def _state(block: Subject, x: Tensor, before: Tensor) -> str:
+    """Say how a result has changed since it was first asked for."""
+    try:
+        with torch.no_grad():
+            after = block(x)
+    except BlockError as error:
+        return f"after calls at other sizes, the first size raised {error}"
+    if has_moved(after.flatten(1, -2), before.flatten(1, -2)).any():
+        return "after calls at other sizes, the first size gave another result"
+    return ""
+
+
+def error_text(error: Exception) -> str:
+    """Return an error as one short line."""
+    text = str(error) if isinstance(error, BlockError) else f"{type(error).__name__}: {error}"
+    line = text.splitlines()[0] if text else type(error).__name__
+    return line if len(line) <= 120 else f"{line[:117]}..."
+
+
+def _some_keys(tokens: int, count: int | None) -> tuple[int, ...] | None:
+    """Choose tokens at random, the same ones every time; None for all."""
+    if count is None or count >= tokens:
+        return None
+    order = torch.randperm(tokens, generator=torch.Generator().manual_seed(0))
+    return tuple(sorted(order[:count].tolist()))
+
+
+def _place(token: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a token's place on each axis."""
+    place = []
+    for length in reversed(size):
+        token, position = divmod(token, length)
+        place.append(position)
+    return tuple(reversed(place))

@@ -1,0 +1,130 @@
+"""What an audit says: a verdict, a table, the smallest failing case and a picture of it."""
+
+from dataclasses import dataclass
+
+from swin_tutorial.audit.findings import Finding, Pair, Watched
+from swin_tutorial.audit.museum.mistake import Mistake
+from swin_tutorial.windows import size_text
+
+
+@dataclass(frozen=True, eq=False)
+class AuditReport:
+    """The result of an audit.  Print it, or show it in a notebook.
+
+    Args:
+        watched: what was found on each map.
+        mistake: the known mistake that behaves the same; None if the block is right or none does.
+    """
+
+    watched: Watched
+    mistake: Mistake | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found on each map, in the order in which they were tried."""
+        return self.watched.findings
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was found to be wrong on any map."""
+        return not self.watched.state and not any(finding.faults for finding in self.findings)
+
+    @property
+    def leaks(self) -> list[tuple[Finding, Pair]]:
+        """All pairs in which a query depends on a key and must not, with their finding."""
+        return [(finding, pair) for finding in self.findings for pair in finding.leaks]
+
+    @property
+    def losses(self) -> list[tuple[Finding, Pair]]:
+        """All pairs in which a query must depend on a key and does not, with their finding."""
+        return [(finding, pair) for finding in self.findings for pair in finding.losses]
+
+    @property
+    def smallest(self) -> Finding | None:
+        """The finding on the smallest map on which something is wrong."""
+        wrong = [finding for finding in self.findings if finding.faults]
+        return min(wrong, key=lambda finding: finding.expected.shape[0], default=None)
+
+    @property
+    def softness(self) -> float | None:
+        """The largest remaining weight of a masked key beside a visible one; None if not known."""
+        known = [f.behavior.softness for f in self.findings if f.behavior.softness is not None]
+        return max(known, default=None)
+
+    def as_dict(self) -> dict:
+        """Return the report as plain values, for JSON."""
+        return {
+            "is_right": self.is_right,
+            "mistake": self.mistake and self.mistake.name,
+            "softness": self.softness,
+            "state": self.watched.state,
+            "maps": [
+                {
+                    "size": list(finding.grid.size),
+                    "window_size": list(finding.grid.window_size),
+                    "shift_sizes": [list(grid.shift_size) for grid in finding.case],
+                    "faults": finding.faults,
+                    "leaks": len(finding.leaks),
+                    "losses": len(finding.losses),
+                }
+                for finding in self.findings
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Return the verdict, a line for each map, and what helps."""
+        return "\n".join([self._verdict(), "", *self._table(), "", *self._help()]).rstrip()
+
+    def _verdict(self) -> str:
+        wrong = sum(bool(finding.faults) for finding in self.findings)
+        if self.is_right:
+            return f"right on all {len(self.findings)} maps"
+        if wrong == 0:
+            return f"right on all {len(self.findings)} maps at first, but it remembers them"
+        return f"wrong on {wrong} of {len(self.findings)} maps"
+
+    def _table(self) -> list[str]:
+        rows = [("map", "window", "shift", "")]
+        for finding in self.findings:
+            shifts = " ".join(size_text(grid.shift_size) for grid in finding.case)
+            sizes = size_text(finding.grid.size), size_text(finding.grid.window_size), shifts
+            rows.append((*sizes, "; ".join(finding.faults) or "right"))
+        widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]
+        return [
+            "  ".join([*(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=False)), row[3]])
+            for row in rows
+        ]
+
+    def _help(self) -> list[str]:
+        lines = []
+        if self.watched.state:
+            lines.append(f"State: {self.watched.state}.")
+        if self.mistake:
+            lines.append(f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}")
+        elif not self.is_right:
+            lines.append("It behaves like none of the known mistakes.")
+        if (case := self.smallest) and (pairs := [*case.leaks, *case.losses]):
+            query, key = pairs[0]
+            verb = "depends on" if case.leaks else "does not depend on"
+            rule = "must not" if case.leaks else "must"
+            lines.append(
+                f"Smallest case: on a map of {size_text(case.grid.size)}, token {query} {verb} "
+                f"token {key}, and it {rule}."
+            )
+        if self.softness:
+            lines.append(
+                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight of "
+                "a visible one, and a large score brings it back. Use minus infinity."
+            )
+        return lines
+
+    def figure(self):
+        """Draw who should attend to whom, and who does, on the smallest map that fails."""
+        from swin_tutorial.figures.audit import draw_finding
+
+        return draw_finding(self.smallest or self.findings[0])
+
+    def _repr_png_(self) -> bytes:
+        from swin_tutorial.figures.style import as_png
+
+        return as_png(self.figure())
