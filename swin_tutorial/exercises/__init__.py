@@ -1,18 +1,11 @@
 """Predictions and exercises: a stub says "not attempted", an attempt is checked on cases.
 
 The questions stand in one file a chapter, and where the package has the function that is asked for,
-that function is the solution.  ``check`` judges them all.  For now it shows the first case that an
-attempt gets wrong, and does not yet say which mistake that is.
+that function is the solution.  ``check`` judges them all.  A wrong answer that a known mistake
+gives gets the sentence that helps; many of these mistakes are the audit's
+(``swin_tutorial.audit.museum``).
 """
 
-from swin_tutorial.exercises.check import (
-    EXERCISES,
-    INVESTIGATIONS,
-    check,
-    investigate,
-    judge,
-    reveal,
-    verify,
-)
+from swin_tutorial.exercises.check import EXERCISES, Verdict, check, diagnose, reveal, verify
 
-__all__ = ["EXERCISES", "INVESTIGATIONS", "check", "investigate", "judge", "reveal", "verify"]
+__all__ = ["EXERCISES", "Verdict", "check", "diagnose", "reveal", "verify"]

@@ -82,17 +82,22 @@ def mostly_padding(query: Sequence[int]) -> str:
     return "" if pads > real else f"{query} attends to {real} real tokens and {pads} pads."
 
 
-INVESTIGATIONS = {
-    "lost_half": Investigation(lost_half, (0, 0)),
-    "farthest_stranger": Investigation(farthest_stranger, (7, 11)),
-    "never_masked": Investigation(never_masked, (5, 5)),
+TOKEN = "a token, (row, column) counted from 0"
+GEOMETRY = "four numbers: height, width, window size, shift"
+
+EXERCISES = {
+    "lost_half": Investigation(lost_half, (0, 0), TOKEN),
+    "farthest_stranger": Investigation(farthest_stranger, (7, 11), TOKEN),
+    "never_masked": Investigation(never_masked, (5, 5), TOKEN),
     "unmasked_windows": Investigation(
-        unmasked_windows, [8 * row + column for row in range(7) for column in range(7)]
+        unmasked_windows,
+        [8 * row + column for row in range(7) for column in range(7)],
+        "a list of numbers of windows",
     ),
-    "most_masked_shifts": Investigation(most_masked_shifts, {3, 4}),
-    "two_patterns": Investigation(two_patterns, (4, 12, 4, 2)),
-    "six_patterns": Investigation(six_patterns, (9, 9, 4, 3)),
-    "mostly_padding": Investigation(mostly_padding, (6, 7)),
+    "most_masked_shifts": Investigation(most_masked_shifts, {3, 4}, "a set of shifts"),
+    "two_patterns": Investigation(two_patterns, (4, 12, 4, 2), GEOMETRY),
+    "six_patterns": Investigation(six_patterns, (9, 9, 4, 3), GEOMETRY),
+    "mostly_padding": Investigation(mostly_padding, (6, 7), TOKEN),
 }
 
 

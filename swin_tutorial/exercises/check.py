@@ -1,11 +1,11 @@
-"""Judge a prediction, an attempt or a finding, and say the verdict in a sentence."""
+"""Judge a prediction, an attempt or a finding, say the verdict in a sentence, name the mistake."""
 
-import math
+import contextlib
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from swin_tutorial.exercises import (
@@ -22,6 +22,8 @@ from swin_tutorial.exercises import (
     chapter_10,
     chapter_11,
 )
+from swin_tutorial.exercises.answers import difference, distance, plain, same, short
+from swin_tutorial.exercises.exercise import Exercise, Investigation, WrongWay
 
 CHAPTERS = (
     chapter_00,
@@ -33,121 +35,157 @@ CHAPTERS = (
     chapter_06,
     chapter_07,
     chapter_08,
+    chapter_09,
     chapter_10,
     chapter_11,
 )
 EXERCISES = {name: one for chapter in CHAPTERS for name, one in chapter.EXERCISES.items()}
-INVESTIGATIONS = chapter_09.INVESTIGATIONS
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of an attempt: ``status`` is "not attempted", "wrong" or "right"."""
+    """What became of an attempt.
+
+    Args:
+        status: "not attempted", "wrong" or "right".
+        message: the verdict in a few sentences.
+        mistake: the name of the mistake, if it is a known one.
+        got, expected: the answer to the case that went wrong, and the right one.
+    """
 
     status: str
     message: str
+    mistake: str = ""
+    got: Any = None
+    expected: Any = None
 
 
-# --- exercises: a function to write ---
+def check(name: str, attempt: Any) -> None:
+    """Print the verdict on an attempt at exercise ``name``; never raises for the attempt.
 
-
-def check(name: str, attempt: Callable) -> None:
-    """Run ``attempt`` on the cases of exercise ``name`` and print the verdict; never raises for it.
+    Args:
+        name: the exercise's name, as it stands in the chapter.
+        attempt: your function, or what you found.
 
     Raises ValueError for an exercise that does not exist.
     """
-    print(verify(name, attempt).message)
+    if callable(attempt) and str(getattr(attempt, "__module__", "")).startswith("swin_tutorial."):
+        print(f"{name}: that is the package's own function. Write one of your own.")
+        return
+    verdict = verify(name, attempt)
+    print(verdict.message)
+    picture = getattr(EXERCISES[name], "picture", None)
+    if picture and isinstance(verdict.got, Tensor) and verdict.got.ndim == verdict.expected.ndim:
+        from swin_tutorial.figures.exercises import show_difference
+
+        show_difference(verdict.got, verdict.expected, picture)
 
 
-def verify(name: str, attempt: Callable) -> Verdict:
-    """Return the verdict on ``attempt``: right if it equals the solution on every case."""
+def verify(name: str, attempt: Any) -> Verdict:
+    """Return the verdict on an attempt at exercise ``name``; see ``check``."""
     if name not in EXERCISES:
         raise ValueError(f"there is no exercise {name!r}: choose one of {sorted(EXERCISES)}")
     exercise = EXERCISES[name]
-    for case in exercise.cases:
-        call = f"{name}({', '.join(_short(argument) for argument in case)})"
-        try:
-            got = attempt(*_copies(case))
-        except NotImplementedError:
-            return Verdict("not attempted", f"{name}: not attempted yet.")
-        except Exception as error:  # whatever a reader's code raises belongs in the verdict
-            return Verdict("wrong", f"{name}: {call} raised {type(error).__name__}: {error}")
-        expected = exercise.solution(*_copies(case))
-        if not _same(got, expected):
-            return Verdict("wrong", f"{name}: not yet. {explain(call, got, expected)}")
-    return Verdict("right", f"{name}: right, on all {len(exercise.cases)} cases.")
-
-
-def explain(call: str, got: Any, expected: Any) -> str:
-    """Say how an answer differs from the expected one.  A diagnosis of the mistake belongs here."""
-    if isinstance(expected, Tensor) and isinstance(got, Tensor):
-        if got.shape != expected.shape:
-            return f"{call} has shape {tuple(got.shape)}, expected {tuple(expected.shape)}."
-        if _kind(got) != _kind(expected):
-            return f"{call} holds {got.dtype}, expected {expected.dtype}."
-        place = tuple((~torch.isclose(got.double(), expected.double())).nonzero()[0].tolist())
-        return f"{call} is {got[place].item()} at {place}, expected {expected[place].item()}."
-    return f"{call} gave {_short(got)}, expected {_short(expected)}."
-
-
-# --- investigations: something to find ---
-
-
-def investigate(name: str, answer: Any) -> None:
-    """Print the verdict on an answer to investigation ``name``; never raises for the answer.
-
-    Raises ValueError for an investigation that does not exist.
-    """
-    print(judge(name, answer).message)
-
-
-def judge(name: str, answer: Any) -> Verdict:
-    """Return the verdict on an answer; None was not attempted."""
-    if name not in INVESTIGATIONS:
-        known = sorted(INVESTIGATIONS)
-        raise ValueError(f"there is no investigation {name!r}: choose one of {known}")
-    if answer is None:
+    if attempt is None or attempt is ...:
         return Verdict("not attempted", f"{name}: not attempted yet.")
+    if isinstance(exercise, Investigation):
+        return _judge_finding(name, exercise, attempt)
+    return _judge_function(name, exercise, attempt)
+
+
+# --- something to find ---
+
+
+def _judge_finding(name: str, investigation: Investigation, answer: Any) -> Verdict:
     try:
-        why_wrong = INVESTIGATIONS[name].validate(answer)
+        why_wrong = investigation.validate(plain(answer))
     except (TypeError, ValueError, IndexError, RuntimeError) as error:  # not even of its kind
-        why_wrong = f"{answer!r} cannot be judged: {error}"
+        why_wrong = f"The answer is {investigation.kind}, and you gave {short(answer)}"
+        why_wrong += f": {error}." if isinstance(error, ValueError) else "."
     if why_wrong:
         return Verdict("wrong", f"{name}: not yet. {why_wrong}")
     return Verdict("right", f"{name}: right.")
 
 
-# --- predictions ---
+# --- a function to write ---
 
 
-def reveal(prediction: Any, answer: Any) -> None:
-    """Print the answer, beside the reader's prediction if there is one."""
-    if prediction is None:
-        print(f"The answer is {answer}. (You made no prediction.)")
-    elif prediction == answer:
-        print(f"The answer is {answer}: just what you predicted.")
-    else:
-        print(f"The answer is {answer}; you predicted {prediction}.")
+def _judge_function(name: str, exercise: Exercise, attempt: Any) -> Verdict:
+    if not callable(attempt):
+        return Verdict("wrong", f"{name}: pass the function itself, you gave {short(attempt)}.")
+    written = getattr(attempt, "__name__", name)
+    called = name if written == "<lambda>" else written  # by the name that the reader gave it
+    cases = exercise.all_cases()
+    for case in cases:
+        call = f"{called}({', '.join(map(short, case))})"
+        expected = exercise.solution(*_copies(case))
+        try:
+            got = attempt(*_copies(case))
+        except Exception as error:  # whatever a reader's code raises belongs in the verdict
+            if _is_stub(error, attempt):
+                return Verdict("not attempted", f"{name}: not attempted yet.")
+            wrong = f"{call} raised {type(error).__name__}: {_first_line(error)}"
+            return _wrong(name, exercise, attempt, wrong)
+        if exercise.judge:
+            if why_wrong := exercise.judge(got, *_copies(case)):
+                wrong = f"{call} gave {short(got)}. {why_wrong}"
+                return _wrong(name, exercise, attempt, wrong, got, expected)
+        elif not same(got, expected):
+            wrong = difference(call, got, expected)
+            return _wrong(name, exercise, attempt, wrong, got, expected)
+    return Verdict("right", f"{name}: right, on all {len(cases)} cases.")
 
 
-def _same(got: Any, expected: Any) -> bool:
-    if isinstance(expected, Tensor):
-        return (
-            isinstance(got, Tensor)
-            and got.shape == expected.shape
-            and _kind(got) == _kind(expected)
-            and torch.allclose(got.double(), expected.double(), rtol=1e-5, atol=1e-6)
-        )
-    if isinstance(expected, float):
-        return isinstance(got, float) and math.isclose(got, expected, rel_tol=1e-9)
-    return type(got) is type(expected) and got == expected
+def _wrong(
+    name: str,
+    exercise: Exercise,
+    attempt: Callable,
+    what: str,
+    got: Any = None,
+    expected: Any = None,
+) -> Verdict:
+    way = diagnose(exercise, attempt)
+    if way is None:
+        return Verdict("wrong", f"{name}: not yet. {what}", "", got, expected)
+    return Verdict("wrong", f"{name}: not yet. {what}\n{way.sentence}", way.name, got, expected)
 
 
-def _kind(tensor: Tensor) -> str:
-    """Return the kind of numbers in a tensor: int32 for int64 is no mistake, float for bool is."""
-    if tensor.dtype == torch.bool:
-        return "boolean"
-    return "floating" if tensor.is_floating_point() else "integer"
+def diagnose(exercise: Exercise, attempt: Callable) -> WrongWay | None:
+    """Return the known mistake that answers every case as the attempt does, None if none does."""
+    cases = exercise.all_cases()
+    answers = [_outcome(attempt, case) for case in cases]
+    for way in exercise.wrong_ways:
+        others = (_outcome(way.attempt, case) for case in cases)
+        if all(map(_same_outcome, answers, others)):
+            return way
+    return None
+
+
+def _outcome(function: Callable, case: tuple) -> tuple[bool, Any]:
+    """Return whether a function returns, and what."""
+    try:
+        return True, function(*_copies(case))
+    except Exception:  # that it fails is the outcome
+        return False, None
+
+
+def _same_outcome(ours: tuple[bool, Any], theirs: tuple[bool, Any]) -> bool:
+    if not (ours[0] and theirs[0]):
+        return ours[0] == theirs[0]
+    return same(ours[1], theirs[1])
+
+
+def _is_stub(error: Exception, attempt: Callable) -> bool:
+    """Return whether the attempt itself says that it was not written yet."""
+    if not isinstance(error, NotImplementedError):
+        return False  # PyTorch raises this too, deeper down
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code is getattr(attempt, "__code__", None)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else "no message"
 
 
 def _copies(case: tuple) -> tuple:
@@ -155,9 +193,18 @@ def _copies(case: tuple) -> tuple:
     return tuple(one.clone() if isinstance(one, Tensor) else one for one in case)
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, Tensor):
-        if value.numel() <= 8:
-            return str(value.tolist())
-        return f"<tensor of shape {tuple(value.shape)}>"
-    return repr(value)
+# --- predictions ---
+
+
+def reveal(prediction: Any, answer: Any) -> None:
+    """Print the answer, beside the reader's prediction if there is one."""
+    if isinstance(prediction, str) and not isinstance(answer, str):
+        with contextlib.suppress(ValueError):  # "15" is 15
+            prediction = float(prediction) if "." in prediction else int(prediction)
+    if prediction is None:
+        print(f"The answer is {answer}. (You made no prediction.)")
+    elif same(prediction, answer):
+        print(f"The answer is {answer}. That is what you predicted.")
+    else:
+        off = distance(prediction, answer)
+        print(f"The answer is {answer}. You predicted {short(prediction)}{off}.")

@@ -1,11 +1,23 @@
-"""Every check says "not attempted" to a stub, accepts the solution, and rejects what is near it."""
+"""Every check says "not attempted" to a stub, accepts what is right, and names what is wrong."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
 from swin_tutorial.exercises import EXERCISES, check, reveal, verify
 from swin_tutorial.exercises.check import CHAPTERS
-from swin_tutorial.grid import WindowGrid
+from swin_tutorial.exercises.exercise import Exercise, Investigation
+
+FUNCTIONS = {name: one for name, one in EXERCISES.items() if isinstance(one, Exercise)}
+
+
+def wrong_ways():
+    """Return every known mistake of every exercise."""
+    for name, exercise in FUNCTIONS.items():
+        for way in exercise.wrong_ways:
+            yield pytest.param(name, way, id=f"{name}: {way.name}")
 
 
 def test_every_name_belongs_to_one_exercise():
@@ -14,7 +26,7 @@ def test_every_name_belongs_to_one_exercise():
     assert len(names) == len(set(names)) == len(EXERCISES)
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_stub_was_not_attempted(name, capsys):
     def stub(*arguments):
         raise NotImplementedError
@@ -24,94 +36,100 @@ def test_a_stub_was_not_attempted(name, capsys):
     assert capsys.readouterr().out == f"{name}: not attempted yet.\n"
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_solution_is_right(name):
-    verdict = verify(name, EXERCISES[name].solution)
-    assert verdict.status == "right"
-    assert f"all {len(EXERCISES[name].cases)} cases" in verdict.message
+    verdict = verify(name, FUNCTIONS[name].solution)
+    assert verdict.status == "right", verdict.message
+    assert f"all {len(FUNCTIONS[name].all_cases())} cases" in verdict.message
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_constant_answer_is_wrong(name):
     """The answer to the first case, given to all: the cases must tell it apart."""
-    exercise = EXERCISES[name]
+    exercise = FUNCTIONS[name]
     first = exercise.solution(*exercise.cases[0])
     assert verify(name, lambda *arguments: first).status == "wrong"
 
 
+@pytest.mark.parametrize(("name", "way"), list(wrong_ways()))
+def test_a_known_mistake_is_named(name, way):
+    """A mistake that answers as another one does gets that one's sentence: it must help both."""
+    verdict = verify(name, way.attempt)
+    assert verdict.status == "wrong"
+    assert verdict.mistake == way.name
+    assert way.sentence in verdict.message
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_exercise_knows_mistakes_and_draws_cases(name):
+    exercise = FUNCTIONS[name]
+    assert len(exercise.wrong_ways) >= 2
+    assert exercise.draw_case, "fixed cases alone can be met by luck"
+    drawn = [exercise.draw_case(random.Random(seed)) for seed in range(8)]
+    assert len({repr(case) for case in drawn}) > 2
+
+
+# --- how an answer may be said ---
+
+
 @pytest.mark.parametrize(
-    ("name", "attempt", "words"),
+    ("name", "change"),
     [
-        (
-            "count_windows",
-            lambda h, w, m: (h // m) * (w // m),
-            r"count_windows\(57, 50, 7\) gave 56",
-        ),
-        ("came_from", lambda y, x, h, w, s: ((y - s) % h, (x - s) % w), r"\(0, 0, 8, 12, 2\)"),
-        ("roll_by_hand", lambda x, s: torch.roll(x, (s, s), (1, 2)), r"at \(0, 0, 0, 0\)"),
-        ("roll_by_hand", lambda x, s: torch.roll(x, (-s, -s), (2, 3)), "at"),
-        (
-            "partition_by_hand",
-            lambda x, m: x.reshape(2, -1, m * m, 3),
-            r"is 6 at \(0, 0, 2, 0\), expected 18",
-        ),
-        ("mask_from_ids", lambda ids: ids[:, :, None] != ids[:, None, :], "is False .* True"),
-        ("mask_from_ids", lambda ids: (ids[:, :, None] == ids[:, None, :]).float(), "float32"),
-        ("masked_softmax", lambda s, m: (s * m).softmax(-1), "masked_softmax"),
-        ("masked_softmax", lambda s, m: (s - 100.0 * ~m).softmax(-1), "masked_softmax"),
-        ("attend_one_window", lambda q, k, v, m: v, "shape"),
-        ("may_attend", lambda q, k: int(q == k), "gave 1, expected True"),
-        ("decoder_mask", lambda lengths, tokens: lengths / 0, "shape"),
-        ("decoder_mask", lambda lengths, tokens: lengths.nope, "raised AttributeError"),
-        ("table_row", lambda q, k, m: None, "gave None, expected 84"),
-        (
-            "rate_at",
-            lambda step, steps, warmup, peak: peak * min(1, (step + 1) / (warmup + 1)),
-            r"rate_at\(40, 100, 20, 1.0\) gave 1.0",
-        ),
-        (
-            "soft_targets",  # the smoothing's own class forgotten
-            lambda labels, others, lam, smoothing, classes: (
-                (1 - smoothing)
-                * EXERCISES["soft_targets"].solution(labels, others, lam, 0.0, classes)
-            ),
-            "soft_targets",
-        ),
-        (
-            "stretch",  # the last process takes what is left over
-            lambda total, rank, processes: (
-                rank * (total // processes),
-                total if rank == processes - 1 else (rank + 1) * (total // processes),
-            ),
-            r"stretch\(2500, 3, 8\) gave \(936, 1248\)",
-        ),
-        ("least_bytes", lambda b, h, w, c, size: 2 * b * h * w * c * size, "expected 154140672"),
-        ("intensity", lambda h, w, size: 4 * h * w / size, "gave 98.0, expected 24.5"),
-        (
-            "place_of_token",  # on the rolled map
-            lambda n, t, h, w, m, s: (n // (w // m) * m + t // m, n % (w // m) * m + t % m),
-            r"gave \(0, 0\), expected \(2, 2\)",
-        ),
-        (
-            "place_of_token",  # wrapped around the edge of the map, not of the padded one
-            lambda n, t, h, w, m, s: (
-                (n // -(-w // m) * m + t // m + s) % h,
-                (n % -(-w // m) * m + t % m + s) % w,
-            ),
-            r"7, 10, 4, 2\) gave \(1, 3\), expected \(0, 3\)",
-        ),
-        (
-            "place_of_token",  # padding is no token of the map
-            lambda n, t, h, w, m, s: WindowGrid((h, w), m, s).origin(n, t),
-            r"5, 4, 7, 10, 4, 2\) gave \(7, 10\), expected None",
-        ),
+        ("count_windows", torch.tensor),
+        ("count_windows", np.int64),
+        ("count_windows", float),
+        ("came_from", list),
+        ("came_from", torch.tensor),
+        ("came_from", np.array),
+        ("row_after_roll", lambda row: torch.tensor(row, dtype=torch.int32)),
+        ("partition_by_hand", lambda windows: windows.int()),
+        ("partition_by_hand", lambda windows: windows.numpy()),
     ],
 )
-def test_a_wrong_answer_is_shown_with_its_case(name, attempt, words):
-    verdict = verify(name, attempt)
+def test_a_right_answer_may_be_said_in_many_ways(name, change):
+    solution = FUNCTIONS[name].solution
+    assert verify(name, lambda *case: change(solution(*case))).status == "right"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("partition_by_hand", lambda windows: windows.float(), "holds torch.float32"),
+        ("partition_by_hand", lambda windows: windows[0], "has shape"),
+        ("partition_by_hand", lambda windows: None, "returned None, expected a tensor"),
+        ("count_windows", str, "gave '64', expected 64"),
+        ("came_from", lambda place: place[0], "gave 2, expected (2, 2)"),
+        ("came_from", lambda place: (*place, 0), "gave (2, 2, 0), expected (2, 2)"),
+    ],
+)
+def test_what_only_looks_right_is_wrong(name, change, words):
+    solution = FUNCTIONS[name].solution
+    verdict = verify(name, lambda *case: change(solution(*case)))
     assert verdict.status == "wrong"
-    with pytest.raises(AssertionError, match=words):
-        raise AssertionError(verdict.message)
+    assert words in verdict.message
+
+
+# --- attempts that fail ---
+
+
+def test_an_error_is_told_and_the_function_named_as_the_reader_named_it():
+    def my_roll(x, shift_size):
+        return x.nope
+
+    verdict = verify("roll_by_hand", my_roll)
+    assert verdict.status == "wrong"
+    assert "my_roll(a tensor of shape (2, 4, 6, 3), 1) raised AttributeError" in verdict.message
+
+
+def test_an_error_of_pytorch_is_no_stub():
+    """PyTorch raises NotImplementedError too: for a module without forward, for example."""
+
+    def attempt(x, shift_size):
+        return torch.nn.Module()(x)
+
+    with pytest.raises(NotImplementedError):
+        attempt(torch.zeros(1), 0)
+    assert verify("roll_by_hand", attempt).status == "wrong"
 
 
 def test_an_attempt_that_writes_into_its_arguments_spoils_nothing():
@@ -120,7 +138,19 @@ def test_an_attempt_that_writes_into_its_arguments_spoils_nothing():
         return x
 
     assert verify("roll_by_hand", destructive).status == "wrong"
-    assert verify("roll_by_hand", EXERCISES["roll_by_hand"].solution).status == "right"
+    assert verify("roll_by_hand", FUNCTIONS["roll_by_hand"].solution).status == "right"
+
+
+def test_the_packages_own_function_is_no_attempt(capsys):
+    from swin_tutorial.windows import cyclic_shift
+
+    check("roll_by_hand", cyclic_shift)
+    assert "the package's own function" in capsys.readouterr().out
+
+
+def test_what_is_no_function_is_told(capsys):
+    check("count_windows", 64)
+    assert "pass the function itself, you gave 64" in capsys.readouterr().out
 
 
 def test_an_unknown_exercise_is_refused():
@@ -128,12 +158,25 @@ def test_an_unknown_exercise_is_refused():
         verify("nope", abs)
 
 
+# --- predictions ---
+
+
 @pytest.mark.parametrize(
-    ("prediction", "words"),
-    [(None, "You made no prediction"), (15, "just what you predicted"), (64, "you predicted 64")],
+    ("prediction", "answer", "words"),
+    [
+        (None, 15, "The answer is 15. (You made no prediction.)"),
+        (15, 15, "That is what you predicted."),
+        ("15", 15, "That is what you predicted."),
+        (torch.tensor(15), 15, "That is what you predicted."),
+        ([4, 6], (4, 6), "That is what you predicted."),
+        (64, 15, "You predicted 64 (49 too high)."),
+        (118, 120, "You predicted 118 (2 too low)."),
+        ("many", 15, "You predicted 'many'."),
+        (True, 15, "You predicted True."),
+    ],
 )
-def test_a_prediction_is_answered(prediction, words, capsys):
-    reveal(prediction, 15)
+def test_a_prediction_is_answered(prediction, answer, words, capsys):
+    reveal(prediction, answer)
     out = capsys.readouterr().out
-    assert "The answer is 15" in out
+    assert out.startswith(f"The answer is {answer}.")
     assert words in out
