@@ -69,7 +69,7 @@ def observe(
         keeps_constant=not bool(has_moved(tokens, tokens[:, :1]).any()),
         batch_agrees=not bool(has_moved(together.flatten(1, -2), alone.flatten(1, -2)).any()),
         softness=softness(block, x, grids[0], depends) if is_readable else None,
-        is_bias_an_offset=is_bias_an_offset(block, grids[0], dim) if is_readable else None,
+        is_bias_an_offset=is_bias_an_offset(block, grids[0], dim, depends) if is_readable else None,
     )
 
 
@@ -99,7 +99,9 @@ def softness(
     ).item()
 
 
-def is_bias_an_offset(block: Subject, grid: WindowGrid, dim: int) -> bool | None:
+def is_bias_an_offset(
+    block: Subject, grid: WindowGrid, dim: int, depends: Bool[Tensor, "q k"]
+) -> bool | None:
     """Return whether the position bias depends on query minus key alone; None if it can't be read.
 
     On a constant map all values are equal, so the gradient from one token to another is the weight
@@ -115,7 +117,8 @@ def is_bias_an_offset(block: Subject, grid: WindowGrid, dim: int) -> bool | None
     if weights is None:
         return None
     numbers = window_numbers(grid).flatten()
-    asked = (numbers[:, None] == numbers[None]) & ~torch.eye(tokens, dtype=torch.bool)
+    # A finite mask on a pair that it should not hide would be read as a bias.
+    asked = (numbers[:, None] == numbers[None]) & depends & ~torch.eye(tokens, dtype=torch.bool)
     queries, keys = asked.nonzero().unbind(1)
     first, second = weights[queries, keys].unbind(1)
     if len(queries) == 0 or not bool((first > 0).all() and (second > 0).all()):
