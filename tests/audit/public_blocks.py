@@ -4,19 +4,9 @@
 prints the table of docs/audit.md.
 """
 
-import datetime
-import functools
-import json
-from collections.abc import Callable
-
-import torch
-
-from swin_tutorial.audit import AuditReport, audit, audit_builder
 from swin_tutorial.audit.layouts import tokens_and_size
-from swin_tutorial.bench.peers import import_peer, versions
-from swin_tutorial.bench.timing import one_thread
+from swin_tutorial.bench.peers import import_peer
 from swin_tutorial.data.paths import PROJECT_DATA
-from swin_tutorial.model import SwinTransformerBlock
 
 DIM = 16
 RECORD = PROJECT_DATA / "results" / "audit_public.json"
