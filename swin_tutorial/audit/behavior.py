@@ -168,7 +168,7 @@ def _is_sum_of_offset_and_query(
     places = torch.cartesian_prod(*map(torch.arange, grid.size)).view(-1, len(grid.size))
     offsets = places[queries] - places[keys]
     for i, axis in enumerate(grid.axes):
-        if axis.periodic:  # the short way around the ring
+        if axis.periodic and axis.effective_shift:  # a window may lie across the seam
             half = axis.size // 2
             offsets[:, i] = (offsets[:, i] + half) % axis.size - half
     known, offset = offsets.unique(dim=0, return_inverse=True)

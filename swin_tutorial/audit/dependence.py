@@ -139,7 +139,7 @@ def dependence(
     return torch.cat(columns, dim=1)
 
 
-def has_moved(out: Float[Tensor, "b n c"], base: Float[Tensor, "b n c"]) -> Bool[Tensor, "b n"]:
+def has_moved(out: Float[Tensor, "b n c"], base: Float[Tensor, "#b #n c"]) -> Bool[Tensor, "b n"]:
     """Return which tokens differ by more than rounding.  NaN counts as not moved."""
     scale = base.nan_to_num().abs().amax().clamp(min=1e-30)
     return ((out - base).abs() > _MOVED.get(base.dtype, 3e-6) * scale).any(-1)

@@ -124,7 +124,9 @@ def watch(
         x = random_map(size, dim, torch.float64)
         try:
             block = make(case)
-            _, form = asked.setdefault(id(block), (block, subject(block, x)))
+            if id(block) not in asked:
+                asked[id(block)] = block, subject(block, x)
+            _, form = asked[id(block)]
             behavior = observe(form, case, dim, chosen)
             if first is None and behavior.depends is not None:
                 with torch.no_grad():
