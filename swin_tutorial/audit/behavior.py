@@ -76,7 +76,9 @@ def observe(
         keeps_constant=not bool(has_moved(tokens, tokens[:, :1]).any()),
         batch_agrees=agrees,
         softness=softness(block, x, grids[0]) if is_readable else None,
-        is_bias_an_offset=is_bias_an_offset(block, grids[0], dim) if is_readable else None,
+        is_bias_an_offset=is_bias_an_offset(block, grids[0], dim, depends)
+        if is_readable and keys is None
+        else None,
     )
 
 
@@ -105,7 +107,9 @@ def softness(block: Subject, x: Float[Tensor, "1 *size c"], grid: WindowGrid) ->
     return (weights.where(forbidden[queries], 0.0).amax() / most).item() if most > 0 else None
 
 
-def is_bias_an_offset(block: Subject, grid: WindowGrid, dim: int) -> bool | None:
+def is_bias_an_offset(
+    block: Subject, grid: WindowGrid, dim: int, depends: Bool[Tensor, "q k"]
+) -> bool | None:
     """Return whether the position bias depends on query minus key alone; None if it can't be read.
 
     On a constant map all values are equal, so the reaction of one token to another is, summed over
@@ -137,8 +141,13 @@ def is_bias_an_offset(block: Subject, grid: WindowGrid, dim: int) -> bool | None
         }
         for query, neighbor in following.items():
             if query in of_query and neighbor in of_query:
-                # Its reaction to itself is left out, for that has a residual path too.
-                keys = [key for key in following if key != query]
+                # Its reaction to itself is left out, for that has a residual path too.  So are
+                # pairs that a finite mask hides and should not: e^-100 is no bias.
+                keys = [
+                    key
+                    for key, after in following.items()
+                    if key != query and depends[query, key] and depends[neighbor, after]
+                ]
                 keys_too = [following[key] for key in keys]
                 answers.append(_are_related(of_query[query][keys], of_query[neighbor][keys_too]))
     known = [answer for answer in answers if answer is not None]

@@ -71,7 +71,7 @@ def specimens(kind: type[Specimen], is_rebuilt: bool = False) -> Callable[[Case]
     made: dict[tuple, Callable] = {}
 
     def make(case: Case) -> Callable:
-        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding) for g in case)
+        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding[0]) for g in case)
         if is_rebuilt or geometry not in made:
             made[geometry] = _Chain([kind(*values) for values in geometry])
         return made[geometry]

@@ -55,15 +55,19 @@ class Finding:
     @property
     def leaks(self) -> list[Pair]:
         """The pairs in which a query depends on a key and must not."""
-        return [] if self.behavior.depends is None else self._pairs(
-            self.behavior.depends & ~self.expected
+        return (
+            []
+            if self.behavior.depends is None
+            else self._pairs(self.behavior.depends & ~self.expected)
         )
 
     @property
     def losses(self) -> list[Pair]:
         """The pairs in which a query does not depend on a key and must."""
-        return [] if self.behavior.depends is None else self._pairs(
-            self.expected & ~self.behavior.depends
+        return (
+            []
+            if self.behavior.depends is None
+            else self._pairs(self.expected & ~self.behavior.depends)
         )
 
     @property
@@ -145,7 +149,9 @@ def watch(
         x = random_map(size, dim, torch.float64)
         try:
             block = make(case)
-            _, form = asked.setdefault(id(block), (block, subject(block, x)))
+            if id(block) not in asked:
+                asked[id(block)] = block, subject(block, x)
+            _, form = asked[id(block)]
             x = x.to(form.dtype)
             if first is None:
                 with torch.no_grad():

@@ -8,7 +8,7 @@ from swin_tutorial.audit.museum.mistake import Mistake
 from swin_tutorial.windows import size_text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AuditReport:
     """The result of an audit.  Print it, or show it in a notebook.
 
@@ -118,7 +118,9 @@ class AuditReport:
         if self.watched.growth:
             lines.append(f"Padding: {self.watched.growth}.")
         if self.mistake:
-            lines.append(f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}")
+            lines.append(
+                f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}"
+            )
         elif self.nearest:
             lines.append(
                 f"It behaves like none of the known mistakes. It looks most like this one: "
@@ -148,13 +150,22 @@ class AuditReport:
             lines.append("Real tokens see padding, as in most public code.")
         return lines
 
+    __repr__ = __str__  # what a notebook keeps beside the picture
+
     def figure(self):
         """Draw who should attend to whom, and who does, on the smallest map that fails."""
         from swin_tutorial.figures.audit import draw_finding
 
-        return draw_finding(self.smallest or self.findings[0])
+        return draw_finding(self.smallest or self.findings[0], self._headline())
 
-    def _repr_png_(self) -> bytes:
-        from swin_tutorial.figures.style import as_png
+    def _headline(self) -> str:
+        return f"{self._verdict()}{f': {self.mistake.name}' if self.mistake else ''}"
 
-        return as_png(self.figure())
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        """Return the picture, with its size and alternative text, for a notebook."""
+        from swin_tutorial.figures.audit import finding_title
+        from swin_tutorial.figures.style import as_png, shown_width
+
+        figure = self.figure()
+        words = f"Audit: {self._headline()}. {finding_title(self.smallest or self.findings[0])}"
+        return as_png(figure), {"alt": words, "width": shown_width(figure)}
