@@ -146,7 +146,7 @@ class AuditReport:
                 f"With queries and keys a thousand times as large, {self.watched.pushed_leaks} pairs "
                 "leak."
             )
-        if any(f.sees_padding and "attend" in f.grid.padding for f in self.findings):
+        if any(f.sees_padding and f.may_see_padding for f in self.findings):
             lines.append("Real tokens see padding, as in most public code.")
         return lines
 
