@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -149,7 +150,7 @@ def _grid(geometry: Sequence) -> WindowGrid:
     return grid
 
 
-def _whole(number: float | Sequence) -> int | tuple:
+def _whole(number: Any) -> Any:
     """Return 4 for 4.0, and the pair of such numbers for a pair."""
     if isinstance(number, list | tuple):
         return tuple(map(_whole, number))
