@@ -86,7 +86,7 @@ def test_a_geometry_may_be_said_in_many_ways(geometry):
         ((8, 12, 4), "these are 3 numbers"),
         ((8, 12, 4, 4), "must be smaller than window_size"),
         ((8, 12, 4.5, 2), "you gave (8, 12, 4.5, 2)"),
-        ((56, 56, 7, 3), "a map of 400 tokens or fewer is enough"),
+        ((56, 56, 7, 3), "a map of 200 tokens or fewer is enough"),
         (8, "you gave 8"),
         ("8x12", "you gave '8x12'"),
         (lambda: 0, "you gave <function"),
