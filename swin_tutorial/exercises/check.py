@@ -104,7 +104,7 @@ def _judge_finding(name: str, investigation: Investigation, answer: Any) -> Verd
         why_wrong += f": {error}." if isinstance(error, ValueError) else "."
     if why_wrong:
         return Verdict("wrong", f"{name}: not yet. {why_wrong}")
-    return Verdict("right", f"{name}: right.")
+    return Verdict("right", f"{name}: right. {investigation.explain(plain(answer))}".rstrip())
 
 
 # --- a function to write ---

@@ -37,7 +37,7 @@ class Exercise:
         cases: tuples of arguments.
         draw_case: returns one more tuple of arguments; the checks draw some, always the same.
         wrong_ways: mistakes that are recognized by what they answer.
-        judge: takes the answer and the arguments, and says what is wrong with it ("" if nothing is);
+        judge: takes the answer and the arguments, and says what is wrong with it, "" if nothing is;
             for exercises with many right answers.  By default the answer must equal the solution's.
         picture: what the answer is, if it can be drawn: a map of labels, or masks of windows.
     """
@@ -63,11 +63,13 @@ class Investigation:
         validate: says what is wrong with an answer, "" if nothing is.
         solution: one right answer.
         kind: what an answer is, in words, for one that is something else.
+        explain: says, to those who gave a right answer, what they have found.
     """
 
     validate: Callable[[Any], str]
     solution: Any
     kind: str
+    explain: Callable[[Any], str] = lambda answer: ""
 
 
 def from_museum(ask: Callable[..., Any], *names: str) -> tuple[WrongWay, ...]:
