@@ -20,7 +20,10 @@ def same(got: Any, expected: Any) -> bool:
             isinstance(got, Tensor)
             and got.shape == expected.shape
             and number_kind(got) == number_kind(expected)
-            and torch.allclose(got.double(), expected.double(), rtol=1e-5, atol=1e-6)
+            # No right answer holds NaN, but two wrong ones that do may be the same mistake.
+            and torch.allclose(
+                got.double(), expected.double(), rtol=1e-5, atol=1e-6, equal_nan=True
+            )
         )
     got = plain(got)
     if isinstance(expected, tuple | list):

@@ -106,7 +106,7 @@ def what_goes_wrong(specimen: type[Specimen], grid: WindowGrid) -> str:
     if not differs.any():
         return ""
     return _wrong_pair(block, right, x) or (
-        f"There token {_first(differs)} attends to the right tokens, but with wrong weights."
+        f"There token {_first(differs)} depends on the right tokens, but its numbers are wrong."
     )
 
 
@@ -140,6 +140,8 @@ def _what_it_is(mistake: str, geometry: Sequence) -> str:
 
 def _grid(geometry: Sequence) -> WindowGrid:
     """Return the grid of a geometry.  Raises ValueError for one that makes no sense."""
+    if len(geometry) != 4:
+        raise ValueError(f"these are {len(geometry)} numbers")
     height, width, window_size, shift_size = map(_whole, geometry)
     grid = WindowGrid((height, width), window_size, shift_size)
     if prod(grid.padded_size) > _MOST_TOKENS:
