@@ -13,7 +13,7 @@ from torch import Tensor
 
 from swin_tutorial.exercises.exercise import WrongWay, random_tensor
 
-Map = Float[Tensor, "b h w c"]
+Map = Float[Tensor, "b h w _"]
 Branch = Callable[[Map], Map]
 
 
@@ -27,7 +27,7 @@ class Step:
     """
 
     name: str
-    matrix: Float[Tensor, "c c"]
+    matrix: Float[Tensor, "channels_in channels_out"]
 
     def __call__(self, x: Map) -> Map:
         return torch.tanh(x @ self.matrix.to(x.dtype))

@@ -15,7 +15,7 @@ def least_bytes(batch: int, height: int, width: int, channels: int, bytes_per_nu
     return maps_of(4, batch, height, width, channels, bytes_per_number)
 
 
-def maps_of(maps: float, *factors: int) -> float:
+def maps_of(maps: int, *factors: int) -> int:
     """Return the bytes of so many maps."""
     for factor in factors:
         maps *= factor
@@ -103,13 +103,13 @@ INTENSITY_WAYS = (
         "one map in, one map out",
         "You divided by two numbers per token and channel. There are four: query, key, value, "
         "and output.",
-        scaled(2),
+        scaled(2.0),
     ),
     WrongWay(
         "one number per token and channel",
         "You divided by one number per token and channel. There are four: query, key, value, and "
         "output.",
-        scaled(4),
+        scaled(4.0),
     ),
     WrongWay(
         "a side for the window",
