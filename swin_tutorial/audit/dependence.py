@@ -1,6 +1,7 @@
 """Who depends on whom, in any callable: change one token, and see which outputs move."""
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from swin_tutorial.grid import WindowGrid
 from swin_tutorial.reference import true_windows
 from swin_tutorial.windows import size_text
 
@@ -35,15 +37,19 @@ class Subject:
         dtype: what it is computed in.
         module: the copy, if the block is a PyTorch module.
         takes_arrays: whether it gets NumPy arrays in place of tensors.
+        one_by_one: whether it gets the images of a batch one at a time.
     """
 
     call: Callable
     dtype: torch.dtype
     module: nn.Module | None = None
     takes_arrays: bool = False
+    one_by_one: bool = False
 
     def __call__(self, x: Float[Tensor, "b *size c"]) -> Float[Tensor, "b *size c"]:
         """Call the block.  Raises BlockError."""
+        if self.one_by_one and len(x) > 1:
+            return torch.cat([self(image) for image in x.split(1)])
         try:
             out = self.call(x.detach().numpy() if self.takes_arrays else x)
             out = out if isinstance(out, Tensor) else torch.as_tensor(np.asarray(out))
@@ -88,47 +94,112 @@ def _module_subject(block: nn.Module, dtype: torch.dtype) -> Subject:
     return Subject(block, dtype, block)
 
 
-def random_map(size: tuple[int, ...], dim: int, dtype: torch.dtype, batch: int = 1) -> Tensor:
+def random_map(
+    size: tuple[int, ...], dim: int, dtype: torch.dtype, batch: int = 1, seed: int = 0
+) -> Float[Tensor, "b *size c"]:
     """Return random feature maps, the same ones every time."""
-    generator = torch.Generator().manual_seed(prod(size))
+    generator = torch.Generator().manual_seed(seed + prod(size))
     return torch.randn(batch, *size, dim, generator=generator, dtype=torch.float64).to(dtype)
 
 
 @torch.no_grad()
 def dependence(
-    block: Subject, x: Float[Tensor, "1 *size c"], keys: Sequence[int] | None = None
+    block: Subject,
+    x: Float[Tensor, "1 *size c"],
+    windows: Int[Tensor, "tokens"],
+    keys: Sequence[int] | None = None,
 ) -> Bool[Tensor, "q k"]:
     """Return which output tokens (rows) depend on which input tokens (columns).
 
+    One token at a time would take a call for each.  Instead, tokens are changed in groups, and a
+    group that moves some outputs is split: first between windows, then into single tokens.  Groups
+    that move no output in common are asked about in the same call.  So a block that keeps to its
+    windows is asked about as many times as a window has tokens, and a few more.
+
     Args:
         block: what is asked.
-        x: the map in which one token at a time is changed.
+        x: the map in which tokens are changed.
+        windows: a number for each token, such that tokens of one number probably move the same
+            outputs.  It makes no difference to the result.
         keys: the tokens to change, counted row by row; all by default.
 
     Raises BlockError.
     """
-    keys = range(prod(x.shape[1:-1])) if keys is None else keys
-    generator = torch.Generator().manual_seed(10**9)  # not random_map's
-    others = torch.randn(len(keys), x.shape[-1], generator=generator, dtype=torch.float64)
+    tokens = prod(x.shape[1:-1])
+    keys = list(range(tokens) if keys is None else keys)
+    others = random_map((tokens,), x.shape[-1], x.dtype, seed=10**9)[0]
+    columns: dict[int, Bool[Tensor, "q"]] = {}
+    groups = [(sorted(keys, key=lambda key: int(windows[key])), torch.ones(tokens).bool())]
+    while groups:
+        # Groups of one color move no output in common: their i-th parts are changed together.
+        rounds: dict[tuple[int, int], list[tuple[list[int], Tensor]]] = {}
+        for color, (group, reach) in zip(_colors(groups), groups, strict=True):
+            for i, part in enumerate(_split(group, windows)):
+                rounds.setdefault((color, i), []).append((part, reach))
+        groups = []
+        changes = [[key for part, _ in asked for key in part] for asked in rounds.values()]
+        for asked, moved in zip(
+            rounds.values(), _moved_outputs(block, x, changes, others), strict=True
+        ):
+            for part, reach in asked:
+                if len(part) == 1:
+                    columns[part[0]] = moved & reach
+                else:
+                    groups.append((part, moved & reach))
+    return torch.stack([columns[key] for key in keys], dim=1)
+
+
+def _split(group: list[int], windows: Int[Tensor, "tokens"]) -> list[list[int]]:
+    """Return the tokens of half of the windows and of the other half, or each token of a window."""
+    numbers = sorted({int(windows[key]) for key in group})
+    if len(numbers) == 1:
+        return [[key] for key in group]
+    middle = numbers[len(numbers) // 2]
+    cut = next(i for i, key in enumerate(group) if int(windows[key]) == middle)
+    return [group[:cut], group[cut:]]
+
+
+def _colors(groups: list[tuple[list[int], Bool[Tensor, "q"]]]) -> list[int]:
+    """Return a color for each group; two of the same color move no output in common."""
+    taken: list[Bool[Tensor, "q"]] = []
+    colors = []
+    for _, reach in groups:
+        color = next((i for i, t in enumerate(taken) if not bool((t & reach).any())), len(taken))
+        if color == len(taken):
+            taken.append(torch.zeros_like(reach))
+        taken[color] |= reach
+        colors.append(color)
+    return colors
+
+
+def _moved_outputs(
+    block: Subject,
+    x: Float[Tensor, "1 *size c"],
+    changes: list[list[int]],
+    others: Float[Tensor, "tokens c"],
+) -> Bool[Tensor, "changes q"]:
+    """Return for each set of tokens which outputs move when these tokens become others."""
     at_once = max(1, _VALUES_AT_ONCE // x.numel())
-    columns = []
-    for first in range(0, len(keys), at_once):
-        chunk = torch.as_tensor(keys[first : first + at_once])
+    moved = []
+    for first in range(0, len(changes), at_once):
+        chunk = changes[first : first + at_once]
         batch = x.repeat(len(chunk) + 1, *[1] * (x.ndim - 1))  # the last one stays as it is
-        changed = others[first : first + at_once].to(x.dtype)
-        batch.flatten(1, -2)[torch.arange(len(chunk)), chunk] = changed
+        for changed, keys in zip(batch.flatten(1, -2), chunk, strict=False):
+            changed[keys] = others[keys]
         out = block(batch).flatten(1, -2)
-        columns.append(has_moved(out[:-1], out[-1:]).T)
-    return torch.cat(columns, dim=1)
+        moved.append(has_moved(out[:-1], out[-1:]))
+    return torch.cat(moved)
 
 
 def has_moved(out: Float[Tensor, "b n c"], base: Float[Tensor, "b n c"]) -> Bool[Tensor, "b n"]:
-    """Return which tokens differ by more than rounding.  NaN counts as not moved."""
+    """Return which tokens differ by more than rounding.  NaN differs from all but NaN."""
     scale = base.nan_to_num().abs().amax().clamp(min=1e-30)
-    return ((out - base).abs() > _MOVED.get(base.dtype, 3e-6) * scale).any(-1)
+    moved = (out - base).abs() > _MOVED.get(base.dtype, 3e-6) * scale
+    return (moved | (out.isnan() != base.isnan())).any(-1)
 
 
-def window_numbers(grid) -> Int[Tensor, "*size"]:
+@functools.lru_cache(maxsize=256)
+def window_numbers(grid: WindowGrid) -> Int[Tensor, "tokens"]:
     """Return the number of each token's true window, from the specification in ``reference``."""
     numbers = torch.zeros(grid.size, dtype=torch.int64)
     windows = true_windows(
@@ -140,14 +211,15 @@ def window_numbers(grid) -> Int[Tensor, "*size"]:
             for places, length in zip(window, grid.size, strict=True)
         ]
         numbers[tuple(torch.meshgrid(*real, indexing="ij"))] = number
-    return numbers
+    return numbers.flatten()
 
 
-def true_dependence(grids) -> Bool[Tensor, "q k"]:
+@functools.lru_cache(maxsize=32)
+def true_dependence(grids: tuple[WindowGrid, ...]) -> Bool[Tensor, "q k"]:
     """Return who must depend on whom after blocks with these grids, one after the other."""
-    reach = torch.eye(prod(grids[0].size), dtype=torch.bool)
-    for grid in grids:
-        numbers = window_numbers(grid).flatten()
+    first, *others = (window_numbers(grid) for grid in grids)
+    reach = first[:, None] == first[None, :]
+    for numbers in others:
         relation = numbers[:, None] == numbers[None, :]
         reach = (relation.float() @ reach.float()) > 0
     return reach

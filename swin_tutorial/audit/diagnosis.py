@@ -1,52 +1,69 @@
 """Which mistake of the museum behaves like a block that is wrong?"""
 
+import functools
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from swin_tutorial.audit.behavior import Behavior
-from swin_tutorial.audit.findings import Case, Watched, watch
+from swin_tutorial.audit.dependence import true_dependence
+from swin_tutorial.audit.findings import Case, Finding, Watched, watch
 from swin_tutorial.audit.museum import MUSEUM, Mistake
 from swin_tutorial.audit.specimen import Specimen
 
 _DIM = 4  # channels of a specimen
+_FEW_KEYS = 24  # enough to rule out most mistakes
+_FEW_MAPS = 3
+_NEAR = 0.5  # a nearest mistake shares at least so much of what is wrong
 
 
-def diagnose(
-    watched: Watched, is_rebuilt: bool = False, keys: int | None = None
-) -> Mistake | None:
-    """Return the mistake whose specimen behaves the same on every map, None if there is none.
+@dataclass(frozen=True)
+class Diagnosis:
+    """Which mistake a block makes.
 
-    Where several do, the one that comes first in the museum is returned: it is the more usual one.
+    Args:
+        mistake: the one that behaves the same on all maps; None if there is none.
+        nearest: then, the one that comes nearest; None if none comes near.
+    """
+
+    mistake: Mistake | None = None
+    nearest: Mistake | None = None
+
+
+def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None) -> Diagnosis:
+    """Return the mistake whose specimen behaves the same on every map, or the nearest one.
+
+    Where several behave the same, the one that comes first in the museum is returned: it is the
+    more usual one.  A block that raises on every map could have any fault, and gets no diagnosis.
 
     Args:
         watched: what was seen of the block.
         is_rebuilt: whether a new block was made for each map.
         keys: how many tokens were changed on each map.
     """
-    cases = [finding.case for finding in watched.findings]
     wrong = [finding for finding in watched.findings if finding.faults]
-    # Most mistakes are ruled out by the smallest map on which the block fails.
-    first = min(wrong, key=lambda finding: finding.expected.numel(), default=None)
-    best, best_score = None, -1
-    for mistake in MUSEUM.values():
-        if mistake.specimen is None:
-            continue
-        if first and not mistake.remembers:
-            (again,) = watch(specimens(mistake.specimen), [first.case], _DIM, keys).findings
-            if not _alike(first.behavior, again.behavior):
-                continue
-        make = specimens(mistake.specimen, is_rebuilt)
-        again = watch(make, cases, _DIM, keys)
-        pairs = list(zip(watched.findings, again.findings, strict=True))
-        if bool(watched.state) == bool(again.state) and all(
-            _alike(ours.behavior, theirs.behavior) for ours, theirs in pairs
-        ):
-            score = sum(_agreement(ours.behavior, theirs.behavior) for ours, theirs in pairs)
-            if score > best_score:
-                best, best_score = mistake, score
-    return best
+    wrong.sort(key=lambda finding: finding.expected.numel())
+    if all(finding.behavior.error for finding in watched.findings):
+        return Diagnosis()
+    visible = [mistake for mistake in MUSEUM.values() if not mistake.is_hidden]
+    # Most mistakes are ruled out by a few tokens of the smallest map on which the block fails.
+    same = [
+        mistake
+        for mistake in visible
+        if (mistake.remembers or not wrong or _may_be(mistake, wrong[0]))
+        and _is_same(mistake, watched, is_rebuilt, keys)
+    ]
+    if same:
+        return Diagnosis(mistake=max(same, key=lambda mistake: _closeness(mistake, wrong)))
+    overlap, nearest = max(
+        ((_overlap(mistake, wrong[:_FEW_MAPS]), mistake) for mistake in visible),
+        key=lambda pair: pair[0],
+    )
+    return Diagnosis(nearest=nearest if overlap >= _NEAR else None)
 
 
 def specimens(kind: type[Specimen], is_rebuilt: bool = False) -> Callable[[Case], Callable]:
@@ -56,38 +73,108 @@ def specimens(kind: type[Specimen], is_rebuilt: bool = False) -> Callable[[Case]
     def make(case: Case) -> Callable:
         geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding) for g in case)
         if is_rebuilt or geometry not in made:
-            blocks = [kind(*values) for values in geometry]
-            made[geometry] = blocks[0] if len(blocks) == 1 else _Chain(blocks)
+            made[geometry] = _Chain([kind(*values) for values in geometry])
         return made[geometry]
 
     return make
 
 
 class _Chain:
-    """Blocks one after the other."""
+    """Blocks one after the other, each with a residual path, as in every stage."""
 
     def __init__(self, blocks: list[Specimen]):
         self.blocks = blocks
 
     def __call__(self, x: Tensor) -> Tensor:
         for block in self.blocks:
-            x = block(x)
+            x = x + block(x)
         return x
 
 
-def _alike(ours: Behavior, theirs: Behavior) -> bool:
-    """Return whether both depend on the same tokens, or both raise."""
-    if ours.depends is None or theirs.depends is None:
-        return ours.depends is theirs.depends
-    return torch.equal(ours.depends, theirs.depends) and ours.has_nan == theirs.has_nan
+@functools.lru_cache(maxsize=1024)
+def _specimen_finding(
+    mistake: Mistake, case: Case, keys: int | None = None, with_gradients: bool = False
+) -> Finding:
+    """Ask a new specimen about a map."""
+    make = specimens(mistake.specimen)
+    (finding,) = watch(make, [case], _DIM, keys, with_gradients).findings
+    return finding
 
 
-def _agreement(ours: Behavior, theirs: Behavior) -> int:
-    """Count what else two behaviors have in common."""
-    score = int(ours.keeps_constant == theirs.keeps_constant)
-    score += int(ours.batch_agrees == theirs.batch_agrees)
-    if ours.softness is not None and theirs.softness is not None:
-        score += int((ours.softness > 0) == (theirs.softness > 0))
-    if ours.is_bias_an_offset is not None and theirs.is_bias_an_offset is not None:
-        score += int(ours.is_bias_an_offset == theirs.is_bias_an_offset)
+def _may_be(mistake: Mistake, finding: Finding) -> bool:
+    """Return whether a few tokens move the same outputs."""
+    return _alike(finding, _specimen_finding(mistake, finding.case, _FEW_KEYS))
+
+
+def _is_same(mistake: Mistake, watched: Watched, is_rebuilt: bool, keys: int | None) -> bool:
+    """Return whether a specimen behaves the same on all maps, asked in the same order."""
+    make = specimens(mistake.specimen, is_rebuilt)
+    cases = [finding.case for finding in watched.findings]
+    again = watch(make, cases, _DIM, keys, with_gradients=False)
+    pairs = zip(watched.findings, again.findings, strict=True)
+    return bool(watched.state) == bool(again.state) and all(_alike(*pair) for pair in pairs)
+
+
+def _alike(ours: Finding, theirs: Finding) -> bool:
+    """Return whether both do the same on a map, as far as each was asked; both may raise."""
+    mine, other = ours.behavior, theirs.behavior
+    if mine.depends is None or other.depends is None:
+        return mine.depends is other.depends
+    if mine.has_nan != other.has_nan or mine.batch_agrees != other.batch_agrees:
+        return False
+    # With padding this depends on numbers: whether there are biases, whether tokens are normalized.
+    if not ours.has_padding and mine.keeps_constant != other.keeps_constant:
+        return False
+    keys = _keys(theirs)
+    return torch.equal(_depends_on(ours, keys), _depends_on(theirs, keys))
+
+
+def _closeness(mistake: Mistake, findings: list[Finding]) -> float:
+    """Return how well numbers agree that are no matter of yes and no, on the smallest maps."""
+    score = 0.0
+    for ours in findings[:_FEW_MAPS]:
+        theirs = _specimen_finding(mistake, ours.case, with_gradients=True)
+        mine, other = ours.behavior, theirs.behavior
+        score += mine.keeps_constant == other.keeps_constant
+        if mine.is_bias_an_offset is not None:
+            score += 2 * (mine.is_bias_an_offset == other.is_bias_an_offset)
+        if mine.softness is not None and other.softness is not None:
+            orders = abs(math.log10(mine.softness + 1e-99) - math.log10(other.softness + 1e-99))
+            score += 1 / (1 + round(orders / 3))  # weights are random: a factor of 10 is nothing
     return score
+
+
+def _overlap(mistake: Mistake, findings: list[Finding]) -> float:
+    """Return how much of what is wrong with either is wrong with both."""
+    both = either = 0
+    for ours in findings:
+        theirs = _specimen_finding(mistake, ours.case, _FEW_KEYS)
+        mine, other = _wrong(ours, _keys(theirs)), _wrong(theirs, _keys(theirs))
+        both += int((mine & other).sum())
+        either += int((mine | other).sum())
+    return both / max(either, 1)
+
+
+def _wrong(finding: Finding, keys: list[int]) -> Bool[Tensor, "q k"]:
+    """Return which pairs leak or get lost; all of them where the block raised."""
+    true = _without_self(true_dependence(finding.case)[:, keys], keys)
+    if finding.behavior.depends is None:
+        return torch.ones_like(true)
+    return _depends_on(finding, keys) ^ true
+
+
+def _depends_on(finding: Finding, keys: list[int]) -> Bool[Tensor, "q k"]:
+    """Return which outputs depend on these tokens, but for themselves: a residual path hides it."""
+    column = {key: i for i, key in enumerate(_keys(finding))}
+    return _without_self(finding.behavior.depends[:, [column[key] for key in keys]], keys)
+
+
+def _without_self(relation: Bool[Tensor, "q k"], keys: list[int]) -> Bool[Tensor, "q k"]:
+    relation = relation.clone()
+    relation[keys, range(len(keys))] = False
+    return relation
+
+
+def _keys(finding: Finding) -> list[int]:
+    """Return the tokens that were changed."""
+    return list(range(prod(finding.grid.size)) if finding.keys is None else finding.keys)

@@ -18,7 +18,10 @@ from swin_tutorial.audit.dependence import (
     subject,
     true_dependence,
 )
+from swin_tutorial.audit.stress import growth, pushed_leaks
 from swin_tutorial.grid import WindowGrid
+
+_WEAK = 1e-13  # a finite mask of about -30: trained scores differ by more
 
 Case = tuple[WindowGrid, ...]  # of each block of a stage, in turn: a single block has one
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # a query and a key, each as its place on every axis
@@ -64,6 +67,13 @@ class Finding:
         )
 
     @property
+    def sees_padding(self) -> bool | None:
+        """Whether real tokens see padding; None where there is none, or no way to tell."""
+        if not self.has_padding or self.behavior.has_nan or self.behavior.keeps_constant is None:
+            return None
+        return not self.behavior.keeps_constant
+
+    @property
     def has_padding(self) -> bool:
         """Whether the map has to be padded."""
         return self.grid.padded_size != self.grid.size
@@ -76,16 +86,19 @@ class Finding:
             return [f"raised {seen.error}"]
         faults = []
         if leaks := len(self.leaks):
-            faults.append(f"{leaks} leaks")
+            faults.append(_count(leaks, "leak"))
         if losses := len(self.losses):
-            faults.append(f"{losses} losses")
+            faults.append(_count(losses, "loss", "losses"))
         if seen.has_nan:
             faults.append("NaN")
-        may_see_padding = self.has_padding and "attend" in self.grid.padding
-        if not seen.keeps_constant and not may_see_padding and not seen.has_nan:
-            faults.append("sees padding" if self.has_padding else "weights do not add up to 1")
-        if not seen.batch_agrees and not seen.has_nan:
+        if self.sees_padding and "attend" not in self.grid.padding:
+            faults.append("real tokens see padding")
+        if seen.keeps_constant is False and not self.has_padding and not seen.has_nan:
+            faults.append("weights do not add up to 1")
+        if seen.batch_agrees is False and not seen.has_nan:
             faults.append("an image's result depends on its batch")
+        if (seen.softness or 0) > _WEAK and not leaks:
+            faults.append(f"a masked key keeps {seen.softness:.0e} of a visible one's weight")
         if seen.is_bias_an_offset is False:
             faults.append("position bias is no function of query minus key")
         return faults
@@ -100,19 +113,27 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """What was found on each map, in order.
+    """What was found on each map, in order, and what no single map shows.
 
     Args:
         findings: one for each map.
         state: how the first map's result had changed when it was asked for again, "" if it had not.
+        growth: tokens that changed when a map grew, though their windows were complete, "" if none.
+        pushed_leaks: pairs that leak once the scores are large; None if they can't be made large.
     """
 
     findings: tuple[Finding, ...]
     state: str = ""
+    growth: str = ""
+    pushed_leaks: int | None = None
 
 
 def watch(
-    make: Callable[[Case], Callable], cases: Iterable[Case], dim: int, keys: int | None = None
+    make: Callable[[Case], Callable],
+    cases: Iterable[Case],
+    dim: int,
+    keys: int | None = None,
+    with_gradients: bool = True,
 ) -> Watched:
     """Ask a block about each case; ``make`` returns the block of a case, the same or a new one."""
     findings: list[Finding] = []
@@ -125,14 +146,23 @@ def watch(
         try:
             block = make(case)
             _, form = asked.setdefault(id(block), (block, subject(block, x)))
-            behavior = observe(form, case, dim, chosen)
-            if first is None and behavior.depends is not None:
+            x = x.to(form.dtype)
+            if first is None:
                 with torch.no_grad():
-                    first = form, x.to(form.dtype), form(x.to(form.dtype))
+                    first = form, x, form(x)
+            behavior = observe(form, case, dim, chosen, with_gradients)
         except Exception as error:  # of the block, or of what builds it
             behavior = Behavior(None, error_text(error))
         findings.append(Finding(case, behavior, chosen))
-    return Watched(tuple(findings), _state(*first) if first and len(asked) == 1 else "")
+    found = tuple(findings)
+    if first is None or len(asked) > 1:
+        return Watched(found)
+    state = _state(*first)
+    if state or not with_gradients or any(finding.faults for finding in found):
+        return Watched(found, state)
+    tried = [finding.case for finding in found]
+    form = first[0]
+    return Watched(found, state, growth(form, tried, dim), pushed_leaks(form, tried, dim))
 
 
 def _state(block: Subject, x: Tensor, before: Tensor) -> str:
@@ -145,6 +175,10 @@ def _state(block: Subject, x: Tensor, before: Tensor) -> str:
     if has_moved(after.flatten(1, -2), before.flatten(1, -2)).any():
         return "after calls at other sizes, the first size gave another result"
     return ""
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def error_text(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from swin_tutorial.audit.diagnosis import Diagnosis
 from swin_tutorial.audit.findings import Finding, Pair, Watched
 from swin_tutorial.audit.museum.mistake import Mistake
 from swin_tutorial.windows import size_text
@@ -13,11 +14,21 @@ class AuditReport:
 
     Args:
         watched: what was found on each map.
-        mistake: the known mistake that behaves the same; None if the block is right or none does.
+        diagnosis: which known mistakes behave the same or nearly so; of a right block, none.
     """
 
     watched: Watched
-    mistake: Mistake | None = None
+    diagnosis: Diagnosis = Diagnosis()
+
+    @property
+    def mistake(self) -> Mistake | None:
+        """The known mistake that behaves the same; None if the block is right or none does."""
+        return self.diagnosis.mistake
+
+    @property
+    def nearest(self) -> Mistake | None:
+        """If none behaves the same, the known mistake that comes nearest; None if none is near."""
+        return self.diagnosis.nearest
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -27,7 +38,8 @@ class AuditReport:
     @property
     def is_right(self) -> bool:
         """Whether nothing was found to be wrong on any map."""
-        return not self.watched.state and not any(finding.faults for finding in self.findings)
+        has_faults = any(finding.faults for finding in self.findings)
+        return not (has_faults or self.watched.state or self.watched.growth)
 
     @property
     def leaks(self) -> list[tuple[Finding, Pair]]:
@@ -56,8 +68,11 @@ class AuditReport:
         return {
             "is_right": self.is_right,
             "mistake": self.mistake and self.mistake.name,
+            "nearest": self.nearest and self.nearest.name,
             "softness": self.softness,
             "state": self.watched.state,
+            "growth": self.watched.growth,
+            "pushed_leaks": self.watched.pushed_leaks,
             "maps": [
                 {
                     "size": list(finding.grid.size),
@@ -66,6 +81,7 @@ class AuditReport:
                     "faults": finding.faults,
                     "leaks": len(finding.leaks),
                     "losses": len(finding.losses),
+                    "sees_padding": finding.sees_padding,
                 }
                 for finding in self.findings
             ],
@@ -80,7 +96,7 @@ class AuditReport:
         if self.is_right:
             return f"right on all {len(self.findings)} maps"
         if wrong == 0:
-            return f"right on all {len(self.findings)} maps at first, but it remembers them"
+            return f"right on each of {len(self.findings)} maps, but not from one to the next"
         return f"wrong on {wrong} of {len(self.findings)} maps"
 
     def _table(self) -> list[str]:
@@ -99,8 +115,15 @@ class AuditReport:
         lines = []
         if self.watched.state:
             lines.append(f"State: {self.watched.state}.")
+        if self.watched.growth:
+            lines.append(f"Padding: {self.watched.growth}.")
         if self.mistake:
             lines.append(f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}")
+        elif self.nearest:
+            lines.append(
+                f"It behaves like none of the known mistakes. It looks most like this one: "
+                f"{self.nearest.name}. {self.nearest.sentence}"
+            )
         elif not self.is_right:
             lines.append("It behaves like none of the known mistakes.")
         if (case := self.smallest) and (pairs := [*case.leaks, *case.losses]):
@@ -111,11 +134,18 @@ class AuditReport:
                 f"Smallest case: on a map of {size_text(case.grid.size)}, token {query} {verb} "
                 f"token {key}, and it {rule}."
             )
-        if self.softness:
+        if self.is_right and self.softness:
             lines.append(
                 f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight of "
                 "a visible one, and a large score brings it back. Use minus infinity."
             )
+        if self.watched.pushed_leaks:
+            lines.append(
+                f"With queries and keys a thousand times as large, {self.watched.pushed_leaks} pairs "
+                "leak."
+            )
+        if any(f.sees_padding and "attend" in f.grid.padding for f in self.findings):
+            lines.append("Real tokens see padding, as in most public code.")
         return lines
 
     def figure(self):

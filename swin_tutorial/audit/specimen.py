@@ -107,7 +107,7 @@ class Specimen:
         ids = self.labels(size, full, window, shift)
         return self.compare(self.partition(ids[None, ..., None], window)[0, :, :, 0])
 
-    def additive(self, mask: Bool[Tensor, "n t t"]) -> Float[Tensor, "n t t"]:
+    def additive(self, mask: Bool[Tensor, "*n t t"]) -> Float[Tensor, "*n t t"]:
         """Return what is added to the scores: 0 where allowed, minus infinity elsewhere."""
         return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -math.inf)
 
@@ -126,6 +126,12 @@ class Specimen:
         entries = self.bias_index(window).double()
         return torch.sin(12.9898 * entries)
 
+    def scores(
+        self, q: Float[Tensor, "b n t d"], k: Float[Tensor, "b n t d"]
+    ) -> Float[Tensor, "b n t t"]:
+        """Return how well each key fits each query."""
+        return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+
     def weights(
         self,
         q: Float[Tensor, "b n t d"],
@@ -134,8 +140,7 @@ class Specimen:
         window: Numbers,
     ) -> Float[Tensor, "b n t t"]:
         """Return how much each query attends to each key."""
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        return (scores + self.bias(window) + self.additive(mask)).softmax(-1)
+        return (self.scores(q, k) + self.bias(window) + self.additive(mask)).softmax(-1)
 
     def attend(
         self, windows: Float[Tensor, "b n t c"], mask: Bool[Tensor, "n t t"], window: Numbers

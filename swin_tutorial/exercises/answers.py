@@ -1,6 +1,7 @@
 """Is an answer the expected one?  There are many right ways to say it, and many wrong ones."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,17 @@ def same(got: Any, expected: Any) -> bool:
         return is_sequence and all(map(same, got, expected))
     if isinstance(expected, set | frozenset):
         is_collection = isinstance(got, tuple | list | set | frozenset)
-        return is_collection and {plain(one) for one in got} == expected
+        return is_collection and _have_the_same(got, expected)
     if isinstance(expected, int | float) and isinstance(got, int | float):
         return got == expected or math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-9)
     return type(got) is type(expected) and got == expected
+
+
+def _have_the_same(got: Collection, expected: Collection) -> bool:
+    """Return whether two collections hold the same, in any order; what they hold may be a list."""
+    return all(any(same(one, other) for other in expected) for one in got) and all(
+        any(same(one, other) for one in got) for other in expected
+    )
 
 
 def plain(value: Any) -> Any:

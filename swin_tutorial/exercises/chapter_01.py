@@ -5,7 +5,7 @@ from random import Random
 from einops import rearrange
 from torch import Tensor
 
-from swin_tutorial.exercises.exercise import Exercise, WrongWay, numbered_map
+from swin_tutorial.exercises.exercise import Exercise, WrongWay, from_museum, numbered_map
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import window_partition, window_reverse
 
@@ -23,17 +23,9 @@ def glue_by_hand(windows: Tensor, window_size: int, height: int, width: int) -> 
     return window_reverse(windows, window_size, (height, width))
 
 
-def cut_as(pattern: str, swap_sizes: bool = False):
+def cut_as(pattern: str):
     """Return a function that cuts a map by a pattern of axes r m c n (rows, columns of windows)."""
-
-    def cut(x: Tensor, m: int) -> Tensor:
-        batch, height, width, _ = x.shape
-        if swap_sizes:
-            height, width = width, height
-        split = x.reshape(batch, height // m, m, width // m, m, -1)
-        return rearrange(split, f"b r m c n k -> {pattern}")
-
-    return cut
+    return lambda x, m: rearrange(x, f"b (r m) (c n) k -> {pattern}", m=m, n=m)
 
 
 def glue_as(pattern: str, swap_sizes: bool = False):
@@ -167,12 +159,11 @@ EXERCISES = {
         [(numbered_map(4, 6), 2), (numbered_map(9, 3), 3)],
         draw_numbered_map,
         (
-            WrongWay(
-                "reshaped only",
-                "You reshaped without `permute`, so each window holds tokens that follow each "
-                "other in a row of the map. Split both axes, then move the columns of windows "
-                "before the rows of tokens.",
-                lambda x, m: x.reshape(len(x), -1, m * m, x.shape[-1]),
+            *from_museum(
+                lambda kind, x, m: kind((m, m), (0, 0)).partition(x, (m, m)),
+                "cut without moving axes",
+                "every other token in place of neighbors",
+                "height and width swapped in the cut",
             ),
             WrongWay(
                 "column-first tokens",
@@ -185,12 +176,6 @@ EXERCISES = {
                 "Each window is right, but they are numbered column by column. Keep the rows of "
                 "windows before the columns of windows when you permute.",
                 cut_as("b (c r) (m n) k"),
-            ),
-            WrongWay(
-                "height and width swapped",
-                "You split the height into as many windows as the width has. Take the sizes from "
-                "`b, height, width, c = x.shape`, in this order.",
-                cut_as("b (r c) (m n) k", swap_sizes=True),
             ),
             WrongWay(
                 "windows in the batch",
@@ -211,11 +196,12 @@ EXERCISES = {
         [windows_of(4, 6, 2), windows_of(9, 3, 3)],
         draw_windows,
         (
-            WrongWay(
-                "reshaped only",
-                "You reshaped without `permute`, so the tokens of a window stay in one long row. "
-                "Split the windows into rows and columns first, and the tokens too.",
-                lambda windows, m, h, w: windows.reshape(len(windows), h, w, -1),
+            *from_museum(
+                lambda kind, windows, m, h, w: kind((m, m), (0, 0)).reverse(
+                    windows, (m, m), (h, w)
+                ),
+                "windows joined without moving axes",
+                "every other token in place of neighbors",
             ),
             WrongWay(
                 "height and width swapped",

@@ -135,7 +135,8 @@ EXERCISES = {
         draw_numbered_map,
         (
             *from_museum(
-                lambda kind, x, s: kind((9, 9), (s, s)).roll(x, (s, s)), "rolled the wrong way"
+                lambda kind, x, s: kind((9, 9), (s, s)).roll(x, (s, s)),
+                "rolled the wrong way",
             ),
             WrongWay(
                 "only the rows rolled",
@@ -216,9 +217,10 @@ EXERCISES = {
         "Nothing is rolled there. Take a shift, and a map of more than one window.",
     ),
     "block_2b": find_the_bug(
-        "shift kept on a one-window axis",
-        (4, 8, 4, 2),
-        "The right step looks at `size`, and this one doesn't. For which maps does that matter?",
+        "one-window test on the first axis only",
+        (12, 4, 4, 1),
+        "Ask of each axis whether one window spans it. This step asks once: for which maps do the "
+        "axes give different answers?",
     ),
     "block_2c": find_the_bug(
         "rolled before padded",

@@ -6,8 +6,16 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from swin_tutorial.audit.specimen import Specimen
 from swin_tutorial.axis import Axis
-from swin_tutorial.exercises.exercise import Exercise, WrongWay, random_tensor
+from swin_tutorial.exercises.bugs import find_the_bug
+from swin_tutorial.exercises.exercise import (
+    Exercise,
+    WrongWay,
+    from_museum,
+    known_mistake,
+    random_tensor,
+)
 from swin_tutorial.masks import additive_mask, region_ids, shifted_window_mask
 from swin_tutorial.windows import window_partition
 
@@ -63,6 +71,21 @@ def nine_labels(height: int, width: int, m: int, s: int) -> Tensor:
     for label in range(9):
         ids[thirds[label // 3], thirds[label % 3]] = label
     return ids
+
+
+def scores_of(kind: type[Specimen], scores: Tensor, ids: Tensor) -> Tensor:
+    """Return the scores as a specimen masks them."""
+    block = kind((1,), (0,))
+    added = block.additive(block.compare(ids))
+    return (scores.unflatten(0, (-1, len(ids))) + added[:, None]).flatten(0, 1)
+
+
+def mask_of(kind: type[Specimen], size: Pair, window_size: Pair, shift_size: Pair) -> Tensor:
+    """Return the mask of a specimen."""
+    block = kind(window_size, shift_size, padding="mask")
+    window, shift = block.fit(size)
+    full = tuple(n + -n % m for n, m in zip(size, window, strict=True))
+    return block.mask(size, full, window, shift)
 
 
 def scores_as(change):
@@ -124,6 +147,46 @@ def draw_geometry(rng: Random) -> tuple[Pair, Pair, Pair]:
     )
     return size, window_size, shift_size
 
+
+# The more usual ones first.
+MASK_MISTAKES = (
+    "no mask",
+    "mask inverted",
+    "shift kept on a one-window axis",
+    "shift dropped on all axes",
+    "one-window test on the first axis only",
+    "window shrunk on all axes",
+    "real tokens see padding",
+    "regions from the unpadded size",
+    "padding mask not rolled",
+    "labels not rolled",
+    "labels rolled the wrong way",
+    "labels of the plain windows",
+    "labels of the axes added",
+    "only the first axis masked",
+    "only the last axis masked",
+    "seam at the wrong token",
+    "seam one token too early",
+    "seam one token too late",
+    "strips cut at window - shift",
+    "shifts of the axes swapped in the mask",
+    "labels read as w by h",
+    "column-first tokens in the mask",
+    "column-first windows in the mask",
+    "first window's mask for all",
+    "last window's mask for all",
+    "only the last window masked",
+    "ends joined to a ring",
+    "custom shift replaced",
+    "not shifted",
+    "shifted on one axis only",
+    "masked in one direction only",
+    "compared with the first token only",
+    "token may not see itself",
+    "look-ahead mask besides",
+    "cut without moving axes",
+    "mask of the wrong size of map",
+)
 
 EXERCISES = {
     "region_ids_by_hand": Exercise(
@@ -202,23 +265,17 @@ EXERCISES = {
         ],
         draw_scores,
         (
-            WrongWay(
-                "inverted",
-                "You forbade the pairs of one region and allowed the others. Where the labels are "
-                "equal, add 0.",
-                scores_as(lambda scores, allowed: forbid(scores, ~allowed)),
-            ),
-            WrongWay(
-                "nothing masked",
-                "Nothing is forbidden in what you return. Compare `ids[:, :, None]` with "
-                "`ids[:, None, :]`: one axis for the queries and one for the keys.",
-                scores_as(lambda scores, allowed: scores),
-            ),
-            WrongWay(
-                "multiplied",
-                "You multiplied by 0 where a pair is forbidden. A score of 0 is a score like any "
-                "other: add minus infinity.",
-                scores_as(lambda scores, allowed: scores * allowed),
+            *from_museum(
+                scores_of,
+                "mask inverted",
+                "no mask",
+                "masked in one direction only",
+                "compared with the first token only",
+                "token may not see itself",
+                "look-ahead mask",
+                "mask of 0 and 1 added",
+                "mask added with the wrong sign",
+                "queries masked in place of keys",
             ),
             WrongWay(
                 "-100 for minus infinity",
@@ -226,28 +283,20 @@ EXERCISES = {
                 "gets through. Use `float('-inf')`.",
                 scores_as(lambda scores, allowed: forbid(scores, allowed, -100.0)),
             ),
-            WrongWay(
-                "images and windows mixed up",
-                "You repeated each window's mask for all images before the next window's "
-                "(`repeat_interleave`). The windows of one image follow each other: repeat the "
-                "whole stack (`repeat`).",
-                scores_as(windows_before_images),
+            known_mistake(
+                "scores multiplied by the mask",
+                scores_as(lambda scores, allowed: scores * allowed),
             ),
-            WrongWay(
+            known_mistake("repeat_interleave for repeat", scores_as(windows_before_images)),
+            known_mistake(
                 "first window's mask for all",
-                "You used the first window's mask for every window. Each window has its own.",
                 scores_as(lambda scores, allowed: forbid(scores, allowed[:1])),
             ),
-            WrongWay(
+            known_mistake(
                 "last window's mask for all",
-                "You used the last window's mask for every window. Each window has its own.",
                 scores_as(lambda scores, allowed: forbid(scores, allowed[-1:])),
             ),
-            WrongWay(
-                "one head only",
-                "You masked the first head alone. All heads of a window share its mask.",
-                scores_as(one_head),
-            ),
+            known_mistake("one head only", scores_as(one_head)),
         ),
     ),
     "combine_axes": Exercise(
@@ -316,7 +365,22 @@ EXERCISES = {
             ((5, 7), (4, 3), (1, 2)),
         ],
         draw_geometry,
-        (),
+        from_museum(mask_of, *MASK_MISTAKES),
         picture="mask",
+    ),
+    "block_3a": find_the_bug(
+        "seam at the wrong token",
+        (8, 12, 4, 1),
+        "Where is the cut in the last window, and where should it be? Some shifts hide it.",
+    ),
+    "block_3b": find_the_bug(
+        "padding mask not rolled",
+        (7, 9, 4, 1),
+        "Where does the padding stand once the map is rolled? It needs padding and a roll to show.",
+    ),
+    "block_3c": find_the_bug(
+        "labels read as w by h",
+        (8, 12, 4, 1),
+        "`[::-1]` turns (height, width) around. On which maps does that change nothing?",
     ),
 }

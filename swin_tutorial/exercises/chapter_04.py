@@ -8,7 +8,14 @@ from torch import Tensor
 
 from swin_tutorial.audit.dependence import random_map
 from swin_tutorial.audit.specimen import Specimen
-from swin_tutorial.exercises.exercise import Exercise, WrongWay, from_museum, random_tensor
+from swin_tutorial.exercises.bugs import find_the_bug
+from swin_tutorial.exercises.exercise import (
+    Exercise,
+    WrongWay,
+    from_museum,
+    known_mistake,
+    random_tensor,
+)
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import additive_mask, shifted_window_mask
 from swin_tutorial.position_bias import relative_position_index
@@ -132,6 +139,48 @@ def draw_block(rng: Random) -> tuple[Tensor, int, int, Attention]:
     return block_case((height, width), window_size, rng.randrange(window_size))
 
 
+# The more usual ones first.
+BLOCK_MISTAKES = (
+    "no mask",
+    "mask inverted",
+    "not shifted",
+    "shifted on one axis only",
+    "rolled the wrong way",
+    "roll forgotten",
+    "shift not undone",
+    "shift undone the wrong way",
+    "rolled before padded",
+    "padded at the start",
+    "padding of the axes swapped",
+    "rest of the map left out",
+    "shift kept on a one-window axis",
+    "mask keeps the shift that the roll dropped",
+    "shift dropped on all axes",
+    "one-window test on the first axis only",
+    "window shrunk on all axes",
+    "real tokens see padding",
+    "padding mask not rolled",
+    "labels not rolled",
+    "labels of the plain windows",
+    "only the first axis masked",
+    "only the last axis masked",
+    "seam at the wrong token",
+    "labels read as w by h",
+    "column-first tokens in the mask",
+    "column-first windows in the mask",
+    "first window's mask for all",
+    "last window's mask for all",
+    "only the last window masked",
+    "cut without moving axes",
+    "every other token in place of neighbors",
+    "height and width swapped in the cut",
+    "height and width swapped in window_reverse",
+    "height and width swapped in cut and join",
+    "windows joined without moving axes",
+    "windows joined column first",
+    "images of a batch mixed",
+    "no windows",
+)
 MASK = shifted_window_mask((6, 9), 3, 1)
 
 EXERCISES = {
@@ -146,30 +195,15 @@ EXERCISES = {
                 "fill in minus infinity where the mask is False: `~mask`.",
                 softmax_as(invert=True),
             ),
-            WrongWay(
-                "multiplied",
-                "You multiplied the scores by the mask, so a forbidden score became 0, a score "
-                "like any other. Put minus infinity in its place.",
-                multiplied,
-            ),
+            known_mistake("scores multiplied by the mask", multiplied),
             WrongWay(
                 "-100 for minus infinity",
                 "You put a finite number where a pair is forbidden. Allowed scores can be smaller "
                 "still, and then it gets weight: use minus infinity.",
                 softmax_as(-100.0),
             ),
-            WrongWay(
-                "softmax over the queries",
-                "Your columns add up to 1, and the rows should. Each query shares its attention "
-                "among the keys, the last axis.",
-                softmax_as(dim=-2),
-            ),
-            WrongWay(
-                "masked after softmax",
-                "You set weights to 0 after the softmax, so those that are left add up to less "
-                "than 1. Mask the scores, before.",
-                masked_after,
-            ),
+            known_mistake("softmax over queries", softmax_as(dim=-2)),
+            known_mistake("weights multiplied by the mask", masked_after),
             WrongWay(
                 "masked after softmax, then divided",
                 "You masked after the softmax and divided by the sum. With large scores the "
@@ -189,12 +223,7 @@ EXERCISES = {
         [(0, 0, 7), (48, 0, 7), (0, 48, 7), (5, 2, 3), (9, 7, 4)],
         draw_two_places,
         (
-            WrongWay(
-                "key - query",
-                "You took key minus query. That is the offset the other way around: take query "
-                "minus key.",
-                entry_as(sign=-1),
-            ),
+            known_mistake("bias transposed", entry_as(sign=-1)),
             WrongWay(
                 "offsets not moved to 0",
                 "Your smallest offset is negative, and so is its entry. Add `window_size - 1` to "
@@ -213,11 +242,8 @@ EXERCISES = {
                 "`-(window_size - 1)` to `window_size - 1`, which is one fewer.",
                 entry_as(per_row=0),
             ),
-            WrongWay(
-                "M in a row",
-                "You counted `window_size` offsets in a row, as one does by subtracting the "
-                "numbers of the tokens. There are `2 * window_size - 1`: negative ones, 0 and "
-                "positive ones.",
+            known_mistake(
+                "row and column offsets share entries",
                 lambda query, key, m: entry_as(per_row=m)(query, key, m),
             ),
             WrongWay(
@@ -236,17 +262,8 @@ EXERCISES = {
         ],
         draw_window,
         (
-            WrongWay(
-                "scale forgotten",
-                "You did not divide the scores. Divide them by √d, where d is the length of a "
-                "query.",
-                attend_as(scale=lambda q, v: 1),
-            ),
-            WrongWay(
-                "scale squared",
-                "You divided the scores by d. Divide by its square root.",
-                attend_as(scale=lambda q, v: q.shape[-1]),
-            ),
+            known_mistake("scale forgotten", attend_as(scale=lambda q, v: 1)),
+            known_mistake("scale squared", attend_as(scale=lambda q, v: q.shape[-1])),
             WrongWay(
                 "scale of the values",
                 "You divided by the square root of the length of a value. It is the length of the "
@@ -259,29 +276,14 @@ EXERCISES = {
                 "the length of a query: its last axis.",
                 attend_as(scale=lambda q, v: len(q) ** 0.5),
             ),
-            WrongWay(
-                "softmax over the queries",
-                "Your softmax runs over the queries. Each query shares its attention among the "
-                "keys, the last axis of the scores.",
-                attend_as(softmax_as(dim=-2)),
-            ),
+            known_mistake("softmax over queries", attend_as(softmax_as(dim=-2))),
             WrongWay(
                 "inverted",
                 "Your queries attend to what is forbidden. True means that the query *may* attend.",
                 attend_as(softmax_as(invert=True)),
             ),
-            WrongWay(
-                "multiplied",
-                "You multiplied the scores by the mask, so a forbidden score became 0, a score "
-                "like any other. Put minus infinity in its place.",
-                attend_as(multiplied),
-            ),
-            WrongWay(
-                "masked after softmax",
-                "You set weights to 0 after the softmax, so those that are left add up to less "
-                "than 1. Mask the scores, before.",
-                attend_as(masked_after),
-            ),
+            known_mistake("scores multiplied by the mask", attend_as(multiplied)),
+            known_mistake("weights multiplied by the mask", attend_as(masked_after)),
             WrongWay(
                 "no mask",
                 "Your queries attend to every key of the window. Put minus infinity where the mask "
@@ -309,11 +311,24 @@ EXERCISES = {
         draw_block,
         from_museum(
             lambda kind, x, m, s, attend: kind((m, m), (s, s), padding="mask")(x),
-            "no mask",
-            "shift kept on a one-window axis",
-            "rolled before padded",
-            "rolled the wrong way",
-            "shift not undone",
+            *BLOCK_MISTAKES,
         ),
+    ),
+    "block_4a": find_the_bug(
+        "weights multiplied by the mask",
+        (8, 12, 4, 2),
+        "Nothing is forbidden there, so the mask is 1 everywhere. Find a map that needs a mask.",
+    ),
+    "block_4b": find_the_bug(
+        "real tokens see padding",
+        (7, 9, 4, 1),
+        "The step passes `full`, the padded size, where the right one passes `size`. When do the "
+        "two differ?",
+    ),
+    "block_4c": find_the_bug(
+        "bias index sliced for a smaller window",
+        (8, 3, 4, 1),
+        "The window shrinks on a small map, and the index is sliced. Number the tokens of a large "
+        "window and of a smaller one: when do the numbers go apart?",
     ),
 }

@@ -86,6 +86,11 @@ def from_museum(ask: Callable[..., Any], *names: str) -> tuple[WrongWay, ...]:
     )
 
 
+def known_mistake(name: str, attempt: Callable) -> WrongWay:
+    """Return a mistake of the museum, made in an exercise that no specimen can be asked."""
+    return WrongWay(name, MUSEUM[name].sentence, attempt)
+
+
 def numbered_map(height: int, width: int) -> Int[Tensor, "2 height width 3"]:
     """Return two images of three channels in which every number occurs once."""
     return torch.arange(2 * height * width * 3).view(2, height, width, 3)

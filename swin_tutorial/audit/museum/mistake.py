@@ -17,6 +17,8 @@ class Mistake:
         seen: where it was seen: packages with versions, threads; "" for mistakes of learners.
         remembers: whether it shows only when one block is called at several sizes.
         same_as: names of mistakes that no audit can tell from this one.
+        is_hidden: whether no audit can tell it from right code, since other weights or another
+            numbering would give the same result.  It is for exercises.
     """
 
     name: str
@@ -25,6 +27,17 @@ class Mistake:
     seen: str = ""
     remembers: bool = False
     same_as: tuple[str, ...] = ()
+    is_hidden: bool = False
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps of ``Specimen`` that it gets wrong: the exercises that it belongs to."""
+        return tuple(name for name in vars(self.specimen) if name in vars(Specimen))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name and those of the mistakes that behave the same."""
+        return self.name, *self.same_as
 
 
 MUSEUM: dict[str, Mistake] = {}
@@ -36,13 +49,14 @@ def mistake(
     seen: str = "",
     remembers: bool = False,
     same_as: tuple[str, ...] = (),
+    is_hidden: bool = False,
 ) -> Callable[[type[Specimen]], type[Specimen]]:
     """Put a specimen into the museum."""
 
     def add(specimen: type[Specimen]) -> type[Specimen]:
         if name in MUSEUM:
             raise ValueError(f"there are two mistakes named {name!r}")
-        MUSEUM[name] = Mistake(name, sentence, specimen, seen, remembers, same_as)
+        MUSEUM[name] = Mistake(name, sentence, specimen, seen, remembers, same_as, is_hidden)
         return specimen
 
     return add

@@ -1,0 +1,237 @@
+"""Chapters 00 to 04: right answers found in other ways, and wrong ones that come close."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+
+from swin_tutorial.exercises import (
+    EXERCISES,
+    chapter_00,
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    verify,
+)
+from swin_tutorial.exercises.exercise import Exercise
+from swin_tutorial.reference import brute_force_mask, true_windows
+from swin_tutorial.windows import (
+    cyclic_shift,
+    pad_to_windows,
+    reverse_cyclic_shift,
+    window_partition,
+    window_reverse,
+)
+
+# --- right answers, found in other ways ---
+
+
+def row_by_roll(row, height, shift):
+    return torch.roll(torch.arange(height), -shift).tolist().index(row)
+
+
+def row_by_steps(row, height, shift):
+    for _ in range(shift):
+        row = row - 1 if row else height - 1
+    return float(row)
+
+
+def mates_by_roll(token, size, m, s):
+    windows = torch.roll(torch.arange(size), -s).view(-1, m)
+    return windows[(windows == token).any(1)][0]
+
+
+def window_by_search(y, x, width, m):
+    height = (y // m + 1) * m
+    windows = window_partition(torch.arange(height * width).view(1, height, width, 1), m)
+    return (windows[0, :, :, 0] == y * width + x).nonzero()[0]
+
+
+def windows_by_slices(x, m):
+    _, height, width, _ = x.shape
+    corners = [(top, left) for top in range(0, height, m) for left in range(0, width, m)]
+    windows = [x[:, top : top + m, left : left + m].flatten(1, 2) for top, left in corners]
+    return torch.stack(windows, 1)
+
+
+def map_by_slices(windows, m, height, width):
+    out = torch.zeros(len(windows), height, width, windows.shape[-1], dtype=torch.int32)
+    for n in range(windows.shape[1]):
+        top, left = n // (width // m) * m, n % (width // m) * m
+        out[:, top : top + m, left : left + m] = windows[:, n].unflatten(1, (m, m))
+    return out
+
+
+def apart_by_roll(first, second, size, shift):
+    places = torch.stack(torch.meshgrid(*map(torch.arange, size), indexing="ij"), -1)
+    places = torch.roll(places, (-shift, -shift), (0, 1))
+    return (places[first] - places[second]).abs()
+
+
+def roll_by_index(x, shift):
+    _, height, width, _ = x.shape
+    rows, columns = (torch.arange(height) + shift) % height, (torch.arange(width) + shift) % width
+    return x[:, rows][:, :, columns]
+
+
+def windows_by_set(height, width, m, s):
+    rows, columns = (s if n > m else 0 for n in (height, width))
+    return len({((y - rows) // m, (x - columns) // m) for y in range(height) for x in range(width)})
+
+
+def ids_by_true_windows(height, width, m, s):
+    ids = torch.zeros(height, width, dtype=torch.int32)
+    for number, (rows, columns) in enumerate(true_windows((height, width), (m, m), (s, s))):
+        ids[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = number
+    return torch.roll(ids, (-s, -s), (0, 1))
+
+
+def scores_by_loop(scores, ids):
+    out = scores.clone()
+    for image in range(len(scores)):
+        own = ids[image % len(ids)]
+        out[image, :, own[:, None] != own[None, :]] = -math.inf
+    return out
+
+
+def axes_by_broadcast(rows, columns):
+    both = rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
+    return both.flatten(4).flatten(2, 3).flatten(0, 1)
+
+
+def mask_by_slices(size, window, shift):
+    cuts = []
+    for n, m, s in zip(size, window, shift, strict=True):
+        padded = n + -n % m
+        s = s if padded > m else 0
+        cuts.append((0, n - s, padded - s, padded))
+    labels = torch.zeros(cuts[0][-1], cuts[1][-1])
+    for i in range(3):
+        for j in range(3):
+            labels[cuts[0][i] : cuts[0][i + 1], cuts[1][j] : cuts[1][j + 1]] = 3 * i + j
+    ids = rearrange(labels, "(r m) (c n) -> (r c) (m n)", m=window[0], n=window[1])
+    return ids[:, :, None] == ids[:, None, :]
+
+
+def softmax_by_hand(scores, mask):
+    weights = (scores - scores.where(mask, -math.inf).amax(-1, keepdim=True)).exp() * mask
+    return (weights.nan_to_num(posinf=0.0) / weights.nan_to_num(posinf=0.0).sum(-1, True)).double()
+
+
+def entry_by_list(query, key, m):
+    offsets = [(y, x) for y in range(1 - m, m) for x in range(1 - m, m)]
+    return offsets.index((query // m - key // m, query % m - key % m))
+
+
+def block_by_steps(x, m, s, attend):
+    _, height, width, _ = x.shape
+    padded = pad_to_windows(x, m)
+    full = padded.shape[1:3]
+    shift = tuple(s if n > m else 0 for n in (height, width))
+    windows = window_partition(cyclic_shift(padded, shift), m)
+    out = attend(windows, brute_force_mask((height, width), (m, m), (s, s)))
+    return reverse_cyclic_shift(window_reverse(out, m, tuple(full)), shift)[:, :height, :width]
+
+
+def block_image_by_image(x, m, s, attend):
+    return torch.cat([block_by_steps(image[None], m, s, attend) for image in x]).float()
+
+
+RIGHT = {
+    "may_attend": [
+        lambda query, key: int(query == key),
+        lambda query, key: torch.tensor(query) == key,
+        lambda query, key: np.equal(query, key),
+        lambda query, key: not query - key,
+    ],
+    "row_after_roll": [row_by_roll, row_by_steps],
+    "window_mates": [mates_by_roll, lambda *case: [*mates_by_roll(*case).tolist(), case[0]]],
+    "count_windows": [
+        lambda h, w, m: math.ceil(h / m) * math.ceil(w / m),
+        lambda h, w, m: torch.tensor((h + m - 1) // m * ((w + m - 1) // m)),
+    ],
+    "window_of_token": [window_by_search, lambda *case: window_by_search(*case).tolist()],
+    "partition_by_hand": [windows_by_slices, lambda x, m: windows_by_slices(x, m).numpy()],
+    "glue_by_hand": [map_by_slices],
+    "apart_before": [apart_by_roll, lambda *case: apart_by_roll(*case).numpy()],
+    "roll_by_hand": [roll_by_index],
+    "naive_window_count": [windows_by_set],
+    "region_ids_by_hand": [ids_by_true_windows],
+    "mask_scores": [scores_by_loop, lambda *case: scores_by_loop(*case).double()],
+    "combine_axes": [axes_by_broadcast],
+    "mask_from_nothing": [mask_by_slices, brute_force_mask],
+    "masked_softmax": [softmax_by_hand],
+    "table_row": [entry_by_list],
+    "attend_one_window": [
+        lambda q, k, v, mask: F.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
+    ],
+    "shifted_block": [block_by_steps, block_image_by_image],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_another_right_way_is_right(name):
+    for attempt in RIGHT[name]:
+        verdict = verify(name, attempt)
+        assert verdict.status == "right", verdict.message
+
+
+# --- wrong ones that come close, and none of the known mistakes ---
+
+
+def of(name, change):
+    """Return an attempt that changes the right answer."""
+    return lambda *case: change(EXERCISES[name].solution(*case))
+
+
+NEAR_MISSES = [
+    ("may_attend", lambda query, key: None, "gave None, expected True"),
+    ("may_attend", of("may_attend", str), "gave 'True', expected True"),
+    ("row_after_roll", lambda row, h, s: row - s if row >= s else h - s, "expected 7"),
+    ("window_mates", of("window_mates", lambda mates: mates - {0}), "expected {0, 1, 6, 7}"),
+    ("window_mates", of("window_mates", lambda mates: [sorted(mates)]), "gave [[0, 1, 6, 7]]"),
+    ("window_mates", of("window_mates", lambda mates: 7), "gave 7"),
+    ("count_windows", lambda h, w, m: h / m * (w / m), "expected 72"),
+    ("window_of_token", of("window_of_token", lambda place: place[::-1]), "gave (6, 4)"),
+    ("partition_by_hand", of("partition_by_hand", lambda x: x.flip(2)), "at (0, 0, 0, 0)"),
+    ("glue_by_hand", of("glue_by_hand", lambda x: x.transpose(1, 2)), "has shape (2, 6, 4, 3)"),
+    ("apart_before", of("apart_before", lambda apart: (apart[0], 1)), "gave (7, 1)"),
+    ("apart_before", of("apart_before", sum), "gave 18, expected (7, 11)"),
+    ("roll_by_hand", of("roll_by_hand", lambda x: x[:1]), "has shape (1, 4, 6, 3)"),
+    ("naive_window_count", of("naive_window_count", lambda n: n + 1), "gave 13, expected 12"),
+    ("region_ids_by_hand", of("region_ids_by_hand", lambda ids: ids[None]), "has shape (1, 6, 4)"),
+    ("mask_scores", of("mask_scores", lambda x: x.clamp(min=-1e9)), "expected -inf"),
+    ("mask_scores", of("mask_scores", lambda x: x.softmax(-1)), "at (0, 0, 0, 0)"),
+    ("combine_axes", of("combine_axes", lambda mask: mask.int()), "holds torch.int32"),
+    ("combine_axes", of("combine_axes", lambda mask: mask.sum()), "has shape ()"),
+    ("mask_from_nothing", of("mask_from_nothing", lambda mask: mask[0]), "has shape (4, 4)"),
+    ("masked_softmax", of("masked_softmax", lambda x: x.half().float()), "at (0, 0, "),
+    ("masked_softmax", lambda scores, mask: scores.where(mask, -1e4).log_softmax(-1), "is -"),
+    ("table_row", of("table_row", lambda row: row - 1), "gave 83, expected 84"),
+    ("attend_one_window", of("attend_one_window", lambda out: out.T), "has shape (6, 9)"),
+    ("shifted_block", lambda x, m, s, attend: x, "at (0, 0, 0, 0)"),
+    ("shifted_block", lambda x, m, s, attend: attend(x, s), "attend) raised "),
+]
+
+
+@pytest.mark.parametrize(("name", "attempt", "words"), NEAR_MISSES)
+def test_a_near_miss_is_wrong_and_gets_no_name(name, attempt, words):
+    verdict = verify(name, attempt)
+    assert verdict.status == "wrong"
+    assert verdict.mistake == ""
+    assert words in verdict.message
+
+
+def test_every_exercise_has_both():
+    chapters = chapter_00, chapter_01, chapter_02, chapter_03, chapter_04
+    functions = {
+        name
+        for chapter in chapters
+        for name, one in chapter.EXERCISES.items()
+        if isinstance(one, Exercise)
+    }
+    assert functions == set(RIGHT) == {name for name, _, _ in NEAR_MISSES}
