@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from swin_tutorial.exercises.bugs import find_the_bug
 from swin_tutorial.exercises.exercise import Exercise, WrongWay
 from swin_tutorial.masks import (
     additive_mask,
@@ -255,5 +256,20 @@ EXERCISES = {
         draw_decoder,
         DECODER_WAYS,
         picture="mask",
+    ),
+    "block_5a": find_the_bug(
+        "scores multiplied by the mask",
+        (8, 12, 4, 2),
+        "The mask is 1 everywhere, so nothing is changed by it. Find a map that needs a mask.",
+    ),
+    "block_5b": find_the_bug(
+        "masked in one direction only",
+        (8, 12, 4, 2),
+        "All tokens of a window have the same label there. Find a window that holds two labels.",
+    ),
+    "block_5c": find_the_bug(
+        "only the last window masked",
+        (8, 12, 4, 2),
+        "Which windows hold tokens of two regions? Find a map on which more than one of them does.",
     ),
 }

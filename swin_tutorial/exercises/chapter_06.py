@@ -20,6 +20,7 @@ from swin_tutorial.exercises.branches import (
     structure_ways,
     two_branches,
 )
+from swin_tutorial.exercises.bugs import find_the_bug
 from swin_tutorial.exercises.exercise import Exercise, WrongWay, random_tensor
 from swin_tutorial.windows import pad_to_windows
 
@@ -283,5 +284,20 @@ EXERCISES = {
         [draw_block(random.Random(99))],
         draw_block,
         BLOCK_WAYS,
+    ),
+    "block_6a": find_the_bug(
+        "H = W = √L guessed",
+        (4, 9, 3, 1),
+        "It takes the map for another one, unless the map has a certain shape. Which?",
+    ),
+    "block_6b": find_the_bug(
+        "window shrunk on all axes",
+        (4, 8, 4, 2),
+        "The first lines run only if one window spans an axis. What happens to the *other* axis?",
+    ),
+    "block_6c": find_the_bug(
+        "custom shift replaced",
+        (8, 12, 4, 1),
+        "Which shift does it use, and which one did you ask for? For many shifts the two agree.",
     ),
 }

@@ -206,7 +206,14 @@ def rolled_place(window: int, token: int, columns: int, window_size: int) -> tup
 
 
 PLACE_WAYS = (
-    *from_museum(place_in, "rolled the wrong way", "shift kept on a one-window axis"),
+    *from_museum(
+        place_in,
+        "rolled the wrong way",
+        "shift kept on a one-window axis",
+        "shift dropped on all axes",
+        "one-window test on the first axis only",
+        "height and width swapped in the cut",
+    ),
     WrongWay(
         "not rolled",
         "You gave the place on the rolled map. The token stood `shift_size` further down and to "
