@@ -107,9 +107,10 @@ def what_goes_wrong(specimen: type[Specimen], grid: WindowGrid) -> str:
     differs = ~torch.isclose(got, expected, rtol=1e-9, atol=1e-12).all(-1)[0]
     if not differs.any():
         return ""
-    return _wrong_pair(block, right, x) or (
-        f"There token {_first(differs)} depends on the right tokens, but its numbers are wrong."
-    )
+    if pair := _wrong_pair(block, right, x):
+        return pair
+    wrong = f"There token {_first(differs)} depends on the right tokens, but its numbers are wrong."
+    return f"{wrong} Perhaps it sees padding." if grid.padded_size != grid.size else wrong
 
 
 def _wrong_pair(block: Specimen, right: Specimen, x: Tensor) -> str:

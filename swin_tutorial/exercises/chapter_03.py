@@ -375,7 +375,7 @@ EXERCISES = {
     ),
     "block_3b": find_the_bug(
         "padding mask not rolled",
-        (7, 9, 4, 1),
+        (7, 9, 4, 2),
         "Where does the padding stand once the map is rolled? It needs padding and a roll to show.",
     ),
     "block_3c": find_the_bug(

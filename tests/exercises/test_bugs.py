@@ -126,6 +126,15 @@ def test_wrong_weights_errors_and_shapes_are_told():
             raise IndexError("no")
 
     grid = WindowGrid((5, 7), 4, 1)
-    assert wrong_at(Louder, grid).endswith("the right tokens, but its numbers are wrong.")
+    wrong = "There token (0, 0) depends on the right tokens, but its numbers are wrong."
+    assert wrong_at(Louder, WindowGrid((8, 12), 4, 1)) == wrong
+    assert wrong_at(Louder, grid) == f"{wrong} Perhaps it sees padding."
     assert "(1, 5, 7, 4) comes out with shape (1, 4, 7, 4)" in wrong_at(Shorter, grid)
     assert wrong_at(Failing, grid) == "There it raises IndexError."
+
+
+@pytest.mark.parametrize("name", ["block_3a", "block_3b", "block_3c"])
+def test_chapter_03_says_that_its_blocks_pass_the_usual_test(name):
+    assert "8x8 tokens, windows of 4x4 and a shift of 2x2 this block is right" in (
+        verify(name, (8, 8, 4, 2)).message
+    )
