@@ -191,7 +191,7 @@ def _moved_outputs(
     return torch.cat(moved)
 
 
-def has_moved(out: Float[Tensor, "b n c"], base: Float[Tensor, "b n c"]) -> Bool[Tensor, "b n"]:
+def has_moved(out: Float[Tensor, "b n c"], base: Float[Tensor, "#b #n c"]) -> Bool[Tensor, "b n"]:
     """Return which tokens differ by more than rounding.  NaN differs from all but NaN."""
     scale = base.nan_to_num().abs().amax().clamp(min=1e-30)
     moved = (out - base).abs() > _MOVED.get(base.dtype, 3e-6) * scale

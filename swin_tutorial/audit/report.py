@@ -118,7 +118,9 @@ class AuditReport:
         if self.watched.growth:
             lines.append(f"Padding: {self.watched.growth}.")
         if self.mistake:
-            lines.append(f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}")
+            lines.append(
+                f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}"
+            )
         elif self.nearest:
             lines.append(
                 f"It behaves like none of the known mistakes. It looks most like this one: "
@@ -144,7 +146,7 @@ class AuditReport:
                 f"With queries and keys a thousand times as large, {self.watched.pushed_leaks} pairs "
                 "leak."
             )
-        if any(f.sees_padding and "attend" in f.grid.padding for f in self.findings):
+        if any(f.sees_padding and f.may_see_padding for f in self.findings):
             lines.append("Real tokens see padding, as in most public code.")
         return lines
 

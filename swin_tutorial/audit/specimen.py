@@ -146,7 +146,9 @@ class Specimen:
         self, windows: Float[Tensor, "b n t c"], mask: Bool[Tensor, "n t t"], window: Numbers
     ) -> Float[Tensor, "b n t c"]:
         """Attend within each window.  Biases in the projections make padding visible."""
-        q, k, v = (windows.double() @ matrix + row for matrix, row in projections(windows.shape[-1]))
+        q, k, v = (
+            windows.double() @ matrix + row for matrix, row in projections(windows.shape[-1])
+        )
         return self.weights(q, k, mask, window) @ v
 
     def reverse(

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from swin_tutorial.audit.museum.mistake import mistake
+from swin_tutorial.audit.museum.mistake import AS_NO_MASK, mistake
 from swin_tutorial.audit.specimen import Specimen, projections
 
 
@@ -12,12 +12,7 @@ from swin_tutorial.audit.specimen import Specimen, projections
     "scores multiplied by the mask",
     "A score times 0 is 0, and softmax gives a score of 0 a weight like any other. Add minus "
     "infinity where the mask forbids.",
-    same_as=(
-        "no mask",
-        "labels minus themselves",
-        "first window's mask for all",
-        "one head only",
-    ),
+    same_as=AS_NO_MASK,
 )
 class ScoresMultiplied(Specimen):
     def weights(self, q, k, mask, window):
@@ -38,10 +33,11 @@ class WeightsMultiplied(Specimen):
     "mask of 0 and 1 added",
     "You added the mask itself: 1 for allowed and 0 for forbidden keys. That changes weights a "
     "little and forbids nothing. Add 0 and minus infinity.",
+    same_as=AS_NO_MASK,
 )
 class BooleanMaskAdded(Specimen):
     def additive(self, mask):
-        return mask.double() * 1.0
+        return mask.double()
 
 
 @mistake(
@@ -87,12 +83,7 @@ class SoftmaxForgotten(Specimen):
     "one head only",
     "The mask was added to the scores of the first head, and the others attend to everything. Give "
     "it an axis for the heads, so that it reaches all of them.",
-    same_as=(
-        "no mask",
-        "labels minus themselves",
-        "first window's mask for all",
-        "scores multiplied by the mask",
-    ),
+    same_as=AS_NO_MASK,
 )
 class OneHeadOnly(Specimen):
     def attend(self, windows, mask, window):

@@ -1,9 +1,18 @@
 """Mistakes of learners in the mask: label the tokens, compare the labels."""
 
+import math
+
 import torch
 
-from swin_tutorial.audit.museum.mistake import mistake
+from swin_tutorial.audit.museum.mistake import AS_NO_MASK, mistake
 from swin_tutorial.audit.specimen import Specimen, cut
+
+
+def column_first(size):
+    """Return the places of a map, numbered row by row, in the order of its columns."""
+    places = torch.arange(math.prod(size)).view(size)
+    return places.permute(*reversed(range(len(size)))).flatten()
+
 
 # --- labels ---
 
@@ -189,8 +198,7 @@ class CachedFromFirstCall(Specimen):
 class ColumnFirstTokens(Specimen):
     def mask(self, size, full, window, shift):
         mask = super().mask(size, full, window, shift)
-        order = torch.arange(mask.shape[-1]).view(window[::-1])
-        order = order.permute(*reversed(range(order.ndim))).flatten()
+        order = column_first(window)
         return mask[:, order][:, :, order]
 
 
@@ -201,10 +209,8 @@ class ColumnFirstTokens(Specimen):
 )
 class ColumnFirstWindows(Specimen):
     def mask(self, size, full, window, shift):
-        counts = [n // m for n, m in zip(full, window, strict=True)]
-        order = torch.arange(len(mask := super().mask(size, full, window, shift)))
-        order = order.view(counts[::-1])
-        return mask[order.permute(*reversed(range(order.ndim))).flatten()]
+        counts = tuple(n // m for n, m in zip(full, window, strict=True))
+        return super().mask(size, full, window, shift)[column_first(counts)]
 
 
 @mistake(
@@ -221,12 +227,7 @@ class LabelSidesSwapped(Specimen):
     "first window's mask for all",
     "Every window got the mask of the first, where nothing is forbidden. Keep the axis of the "
     "windows, and add one mask to each.",
-    same_as=(
-        "no mask",
-        "labels minus themselves",
-        "scores multiplied by the mask",
-        "one head only",
-    ),
+    same_as=AS_NO_MASK,
 )
 class FirstMaskForAll(Specimen):
     def mask(self, size, full, window, shift):
@@ -275,12 +276,7 @@ class MaskInverted(Specimen):
     "The labels had a leading axis of 1, so unsqueeze(1) - unsqueeze(2) took each label from itself, "
     "and all differences are 0. Compare token with token: labels of shape (windows, tokens).",
     seen="a create_attn_mask(window_size, shift_size) that circulates in question-and-answer pages",
-    same_as=(
-        "no mask",
-        "first window's mask for all",
-        "scores multiplied by the mask",
-        "one head only",
-    ),
+    same_as=AS_NO_MASK,
 )
 class LabelsMinusThemselves(Specimen):
     def compare(self, ids):

@@ -268,6 +268,8 @@ class JoinedWithoutMovingAxes(Specimen):
 )
 class JoinedColumnFirst(Specimen):
     def reverse(self, windows, window, full):
-        return join(windows, window[::-1], full[::-1]).transpose(1, -2).reshape(
-            len(windows), *full, windows.shape[-1]
+        return (
+            join(windows, window[::-1], full[::-1])
+            .transpose(1, -2)
+            .reshape(len(windows), *full, windows.shape[-1])
         )

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from swin_tutorial.audit.museum.mistake import mistake
+from swin_tutorial.audit.museum.mistake import AS_NO_MASK, mistake
 from swin_tutorial.audit.specimen import Specimen, map_dims
 
 
@@ -12,12 +12,7 @@ from swin_tutorial.audit.specimen import Specimen, map_dims
     "no mask",
     "Every pair in a window may attend, also tokens that only the roll has brought together. Add a "
     "mask that compares region labels.",
-    same_as=(
-        "labels minus themselves",
-        "first window's mask for all",
-        "scores multiplied by the mask",
-        "one head only",
-    ),
+    same_as=AS_NO_MASK,
 )
 class NoMask(Specimen):
     def compare(self, ids):
