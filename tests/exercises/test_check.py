@@ -8,7 +8,7 @@ import torch
 
 from swin_tutorial.exercises import EXERCISES, check, reveal, verify
 from swin_tutorial.exercises.check import CHAPTERS
-from swin_tutorial.exercises.exercise import Exercise, Investigation
+from swin_tutorial.exercises.exercise import Exercise
 
 FUNCTIONS = {name: one for name, one in EXERCISES.items() if isinstance(one, Exercise)}
 
