@@ -14,7 +14,7 @@ from swin_tutorial.training import run_folder
 
 @contextmanager
 def live_curves(
-    folder: Path, epochs: int, caption: str, alt: str, every: float = 2.0
+    folder: Path, epochs: int, caption: str, alt: str, every: float = 4.0
 ) -> Iterator[None]:
     """Show a run's learning curves, and draw them anew while the context lasts and at its end.
 
