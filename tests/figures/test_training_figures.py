@@ -116,7 +116,7 @@ def outlined(axes):
 
 
 def test_a_leak_is_the_weight_of_the_crossed_tokens(axes):
-    weights = torch.tensor([[0.125, 0.0, 0.5], [0.0, 0.0, 0.375]])
+    weights = torch.tensor([[0.125, 0.0, 0.5], [0.0, 0.0, 0.25]])
     forbidden = torch.tensor([[False, False, True], [False, False, False]])
     draw_leak(axes, weights, (1, 2), forbidden, 1.0, "after")
     assert axes.get_title() == "after: 50% beyond the edge"
