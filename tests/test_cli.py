@@ -215,7 +215,7 @@ def test_a_damaged_result_is_named_and_the_others_are_listed(results, content):
     done = invoke("experiments", "list")
     assert done.status == 1
     assert re.search(r"^quick +\d+\.\d\d% ± \d\.\d\d% \(2 runs\)", done.out)
-    assert "short-no-mask" in done.out
+    assert "ablation-no-mask" in done.out
     assert done.err.startswith(f"error: {damaged} ")
     assert len(done.err.splitlines()) == 1
     assert invoke("experiments", "run", "quick", "--seed", 1) == (1, "", done.err)

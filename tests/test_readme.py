@@ -94,9 +94,8 @@ def recorded_row(row):
     else:
         accuracy = f"{100 * row['accuracy']:.2f}"
     cells = [f"`{row['experiment']}`", row["what"], row["runs"], accuracy]
-    if not row["experiment"].startswith("short"):  # those are there for their accuracy alone
-        minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
-        cells += [f"{row['parameters']:,}", minutes, speed]
+    minutes, speed = f"{row['seconds'] / 60:.1f}", f"{row['images_per_second']:,.0f}"
+    cells += [f"{row['parameters']:,}", minutes, speed]
     return f"| {' | '.join(map(str, cells))} |"
 
 

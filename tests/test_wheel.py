@@ -138,7 +138,7 @@ def test_results_go_to_the_readers_own_folder_and_are_found_there(installed):
         from swin_tutorial.data import paths
         from swin_tutorial.training import experiments, loop
         from swin_tutorial.training.run_folder import CONFIG, write_json
-        shipped = json.loads(experiments.result_file("short", 0).read_text())
+        shipped = json.loads(experiments.result_file("quick-resnet", 0).read_text())
 
         def train(config, folder, *_, **__):
             folder.mkdir(parents=True)
@@ -146,13 +146,13 @@ def test_results_go_to_the_readers_own_folder_and_are_found_there(installed):
             return {**shipped, "test_accuracy": 0.5}
 
         loop.train = train
-        experiments.run("short", 0)
-        print(experiments.result_file("short", 0))
-        print(experiments.recorded("short", 0)["test_accuracy"])
-        print(experiments.result_file("short", 1))
+        experiments.run("quick-resnet", 0)
+        print(experiments.result_file("quick-resnet", 0))
+        print(experiments.recorded("quick-resnet", 0)["test_accuracy"])
+        print(experiments.result_file("quick-resnet", 1))
     """
     mine, accuracy, shipped = installed.run("python", "-c", code).stdout.split()
-    assert Path(mine) == installed.home / "swin-tutorial/data/results/short-seed0.json"
+    assert Path(mine) == installed.home / "swin-tutorial/data/results/quick-resnet-seed0.json"
     assert json.loads(Path(mine).read_text())["test_accuracy"] == float(accuracy) == 0.5
     assert Path(shipped).is_relative_to(installed.packages)
     shutil.rmtree(installed.home / "swin-tutorial" / "data")

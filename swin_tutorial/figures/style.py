@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from IPython.display import Markdown, display
+from IPython.display import DisplayHandle, Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -66,21 +66,28 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     The caption starts with the figure's number.  Raises ValueError for an empty caption or
     alternative text.
     """
-    bundle = {"image/png": as_png(figure), "text/plain": f"<Figure: {alt}>"}
-    image = {"alt": alt, "width": shown_width(figure)}
-    show_with_caption(bundle, {"image/png": image}, caption)
+    show_with_caption(*as_bundle(figure, alt), caption)
 
 
-def show_with_caption(bundle: dict, metadata: dict, caption: str) -> None:
+def show_with_caption(bundle: dict, metadata: dict, caption: str) -> DisplayHandle | None:
     """Show a MIME bundle that holds a PNG, and a caption below it.
+
+    Returns a handle, by which another PNG can take the place of this one.
 
     Raises ValueError for an empty caption, or no alternative text in the PNG's metadata.
     """
     if not caption.strip() or not metadata["image/png"]["alt"].strip():
         raise ValueError("a figure needs a caption and an alternative text: say what it shows")
-    display(bundle, metadata=metadata, raw=True)
+    shown = display(bundle, metadata=metadata, raw=True, display_id=True)
     number, _, text = caption.partition(". ")
     display(Markdown(f"*{number}.* {text}"))
+    return shown
+
+
+def as_bundle(figure: Figure, alt: str) -> tuple[dict, dict]:
+    """Close a figure and return what displays it: a MIME bundle, and the bundle's metadata."""
+    bundle = {"image/png": as_png(figure), "text/plain": f"<Figure: {alt}>"}
+    return bundle, {"image/png": {"alt": alt, "width": shown_width(figure)}}
 
 
 def show_source(thing: Callable) -> None:

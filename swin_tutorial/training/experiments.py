@@ -56,11 +56,6 @@ class Experiment:
     keeps_run: bool = False
 
 
-_QUICK = PRESETS["quick"]
-_SHORT = replace(_QUICK, epochs=5, evaluate_every=5)
-_NO_SHIFT = replace(_SHORT, model=replace(_SHORT.model, use_shift=False))
-_NO_MASK = replace(_SHORT, model=replace(_SHORT.model, use_mask=False))
-
 # A minute on one core.  Padded images make maps of 16, 8 and 4 tokens a side, so that windows of 4
 # need no padding, and the shift matters in two of three stages.
 _ABLATION = TrainingConfig(
@@ -92,7 +87,7 @@ def _ablation(what: str, **without: bool) -> Experiment:
 
 
 EXPERIMENTS = {
-    "quick": Experiment(_QUICK, "5 minutes on 2 cores, bundled images", keeps_run=True),
+    "quick": Experiment(PRESETS["quick"], "5 minutes on 2 cores, bundled images", keeps_run=True),
     "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet, as many epochs"),
     "fashion-mnist-cpu": Experiment(
         PRESETS["fashion-mnist-cpu"],
@@ -106,18 +101,6 @@ EXPERIMENTS = {
     "fashion-mnist-resnet": Experiment(
         PRESETS["fashion-mnist-resnet"], "a ResNet, all images, one GPU", device="cuda"
     ),
-    # What each ingredient buys.
-    "short": Experiment(_SHORT, "quick, cut down to five epochs"),
-    "short-no-shift": Experiment(_NO_SHIFT, "no shifted windows"),
-    "short-no-mask": Experiment(_NO_MASK, "shifted windows, no mask"),
-    "short-no-average": Experiment(replace(_SHORT, ema_decay=0.0), "no average of the weights"),
-    "short-no-augmentation": Experiment(
-        replace(_SHORT, augmentation=Augmentation()), "images as they are"
-    ),
-    "short-no-smoothing": Experiment(replace(_SHORT, label_smoothing=0.0), "no label smoothing"),
-    "short-no-warmup": Experiment(replace(_SHORT, warmup_epochs=0.0), "no warm-up"),
-    "short-no-decay": Experiment(replace(_SHORT, weight_decay=0.0), "no weight decay"),
-    "short-no-clipping": Experiment(replace(_SHORT, clip_norm=0.0), "no clipping"),
     # What the mask is for (chapter 08).
     "ablation": _ablation("a small Swin, all images, one epoch"),
     "ablation-no-shift": _ablation("no shifted windows", use_shift=False),

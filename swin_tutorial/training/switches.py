@@ -1,4 +1,4 @@
-"""Switch the mask or the shift off in a trained model, and see what it gets right (chapter 08)."""
+"""Switch the mask or the shift off in a trained model, and see what changes (chapters 07, 08)."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from swin_tutorial.data.batches import evaluation_batches
@@ -82,3 +82,36 @@ def leaked_shares(
     leaked = (weights * forbidden[:, None]).sum(-1)  # b n heads q
     of_queries = rearrange(leaked, "b n heads q -> n q b heads")[is_query]
     return of_queries.mean((0, 1)), forbidden[is_query].double().mean().item()
+
+
+@torch.no_grad()
+def unmasked_attention(
+    model: SwinTransformer,
+    image: Float[Tensor, "rgb h w"],
+    place: tuple[int, int],
+    query: tuple[int, int],
+) -> tuple[Float[Tensor, "rows columns"], Bool[Tensor, "rows columns"]]:
+    """Return how much a query attends to each token of the map while its block has no mask.
+
+    The weights are means over the heads, each at the place where its key stands in the map, and 0
+    for the tokens of other windows.  Also returns which of these tokens the mask forbids.
+
+    Args:
+        model: its other blocks keep their masks.
+        image: normalized.
+        place: the block, (stage, block).
+        query: row and column of a token of the stage's map.
+    """
+    stage, number = place
+    block = model.layers[stage].blocks[number]
+    with evaluation_mode(model), switched_off("mask", [block]):
+        weights = model.attention_maps(image[None], [place])[place][0].mean(1)  # n t t
+        height, width = model.features(image[None])[stage].shape[1:3]
+    grid = block.grid(torch.empty(1, height, width, 1))
+    window, index = grid.locate(query)
+    # Fill one window of an empty map, and put it back to where its tokens stood.
+    windows = torch.zeros(2, grid.num_windows, grid.tokens_per_window, 1)
+    windows[0, window, :, 0] = weights[window, index]
+    windows[1, window, :, 0] = ~grid.mask()[window, index]
+    on_map, forbidden = grid.merge(windows)[..., 0]
+    return on_map, forbidden.bool()

@@ -12,6 +12,7 @@ from swin_tutorial.training.switches import (
     leaked_shares,
     shifted_blocks,
     switched_off,
+    unmasked_attention,
 )
 
 IMAGES = tiny_training.images()
@@ -97,3 +98,30 @@ def test_padding_does_not_count(model):
 def test_a_block_without_a_mask_cannot_leak(model):
     with pytest.raises(ValueError, match=r"the mask of block \(0, 0\) forbids no token of 4 x 6"):
         leaked_shares(model, BATCH, (0, 0))
+
+
+def favor_the_next_column(model):
+    """Let queries of block (0, 1) attend to the column on their left and on their right alone."""
+    attention = shifted_blocks(model)[0, 1].attn
+    torch.nn.init.zeros_(attention.qkv.weight)
+    table = torch.zeros_like(attention.relative_position_bias_table).view(3, 3, -1)
+    table[:, 0] = table[:, 2] = 50.0  # columns -1 and +1
+    attention.relative_position_bias_table.data.copy_(table.view(9, -1))
+
+
+def test_unmasked_attention_stands_where_its_keys_stood(model):
+    favor_the_next_column(model)
+    # 4 x 6 tokens in windows of 2, shifted by 1: the window of (2, 0) has rows 1 and 2 of the first
+    # and of the last column.
+    weights, forbidden = unmasked_attention(model, BATCH[0], (0, 1), (2, 0))
+    expected = torch.zeros(4, 6)
+    expected[1:3, 5] = 0.5
+    torch.testing.assert_close(weights, expected)
+    assert torch.equal(forbidden, expected > 0)
+    # Inside the map, the window of (2, 3) has nothing that is forbidden.
+    weights, forbidden = unmasked_attention(model, BATCH[0], (0, 1), (2, 3))
+    expected = torch.zeros(4, 6)
+    expected[1:3, 4] = 0.5
+    torch.testing.assert_close(weights, expected)
+    assert not forbidden.any()
+    assert shifted_blocks(model)[0, 1].use_mask  # on again
