@@ -100,7 +100,9 @@ class AuditReport:
         if self.watched.state:
             lines.append(f"State: {self.watched.state}.")
         if self.mistake:
-            lines.append(f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}")
+            lines.append(
+                f"It behaves like this mistake: {self.mistake.name}. {self.mistake.sentence}"
+            )
         elif not self.is_right:
             lines.append("It behaves like none of the known mistakes.")
         if (case := self.smallest) and (pairs := [*case.leaks, *case.losses]):
@@ -113,8 +115,8 @@ class AuditReport:
             )
         if self.softness:
             lines.append(
-                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight of "
-                "a visible one, and a large score brings it back. Use minus infinity."
+                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight "
+                "of a visible one, and a large score brings it back. Use minus infinity."
             )
         return lines
 
