@@ -167,8 +167,7 @@ def _audit_builder(
 def _adapted(block: Callable, layout: str, grid: WindowGrid) -> Callable:
     """Return a block that takes channels-last maps."""
     if layout == "windows":
-        of_grid = grid.window_size, grid.shift_size, grid.padding, grid.periodic
-        return windows(block, *of_grid)
+        return windows(block, grid.window_size, grid.shift_size, grid.padding[0], grid.periodic)
     return LAYOUTS[layout](block) if layout in LAYOUTS else block
 
 

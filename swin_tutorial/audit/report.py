@@ -138,8 +138,8 @@ class AuditReport:
             )
         if self.is_right and self.softness:
             lines.append(
-                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight of "
-                "a visible one, and a large score brings it back. Use minus infinity."
+                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight "
+                "of a visible one, and a large score brings it back. Use minus infinity."
             )
         if self.watched.pushed_leaks:
             lines.append(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
@@ -73,10 +73,10 @@ def _frames(grid: WindowGrid) -> int:
     return math.prod(grid.size[:-2])
 
 
-def _draw_map(where: Figure, finding, maps: list) -> None:
+def _draw_map(where: SubFigure, finding, maps: list) -> None:
     columns = math.ceil(math.sqrt(len(maps)))
     rows = math.ceil(len(maps) / columns)
-    all_axes = where.subplots(rows, columns, squeeze=False).ravel()
+    all_axes = where.subplots(rows, columns, squeeze=False).ravel().tolist()
     # What fits into a token, in points.
     font_size = min(11.0, 28 * _MAP_WIDTH / columns / max(maps[0][0].shape))
     for axes in all_axes[len(maps) :]:
@@ -139,7 +139,7 @@ def _draw_pair(
 # --- the matrices ---
 
 
-def _draw_matrices(where: Figure, finding) -> None:
+def _draw_matrices(where: SubFigure, finding) -> None:
     expected_axes, measured_axes = where.subplots(1, 2)
     expected, depends = finding.expected, finding.behavior.depends
     _draw_relation(expected_axes, finding, expected, "must depend")
