@@ -1,17 +1,12 @@
-"""Animations of masks: one row after another, and two axes combined by AND.
-
-Each first frame makes sense as a still, for pages and readers that show no motion.
-"""
+"""What a query may see, unrolled: it becomes one row of the mask."""
 
 from collections.abc import Iterator
 from functools import lru_cache
 
-from jaxtyping import Bool
 from matplotlib.axes import Axes
 from PIL import Image
-from torch import Tensor
 
-from swin_tutorial.figures.animation import (
+from swin_tutorial.figures.motion.animation import (
     LAST,
     PAUSE,
     STEP,
@@ -25,20 +20,18 @@ from swin_tutorial.figures.animation import (
     draw_cells,
     draw_outline,
     ease,
+    mask_colors,
     paint,
     place,
     write,
     write_number,
 )
-from swin_tutorial.figures.motion import shifted_grid
-from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, PADDING, QUERY, region_color
+from swin_tutorial.figures.motion.pieces import shifted_grid
+from swin_tutorial.figures.style import PADDING, QUERY, region_color
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import Size, size_text, window_partition
 
 _BAND = 24  # CSS pixels from the start of a mask's band of regions to the mask
-
-
-# --- a query's picture becomes a row ---
 
 
 def animate_mask_rows(
@@ -68,7 +61,8 @@ def _mask_row_frames(grid: WindowGrid) -> Iterator[Frame]:
     other = int((stage.mask != stage.mask[0]).any(1).nonzero()[0])  # the first with another row
     yield from stage.unroll(0, "1 · What query 0 may see (light) becomes row 0 of the mask.", 12)
     for query in range(1, other):
-        yield stage.frame("Its neighbor in the same region sees the same.", query, query + 1), PAUSE
+        hold = PAUSE if query == 1 else 2 * STEP
+        yield stage.frame("Its neighbor in the same region sees the same.", query, query + 1), hold
     words = f"2 · Query {other} stands in another region: another picture, another row."
     yield from stage.unroll(other, words, 8)
     words = f"3 · So on, row after row, for all {t} queries."
@@ -179,8 +173,3 @@ class _RowStage:
     def _token(self, token: int) -> tuple[float, float]:
         row, column = divmod(token, self.columns)
         return self.window[0] + column * self.token, self.window[1] + row * self.token
-
-
-def mask_colors(mask: Bool[Tensor, "rows columns"]) -> list[list[str]]:
-    """Return the color of each cell of a mask: light = may attend, dark = may not."""
-    return [[ALLOWED if allowed else FORBIDDEN for allowed in row] for row in mask.tolist()]

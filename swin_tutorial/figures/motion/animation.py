@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Bool
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba_array
@@ -18,8 +19,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
+from torch import Tensor
 
-from swin_tutorial.figures.style import INK, PIXELS_PER_INCH, region_color, show_with_caption
+from swin_tutorial.figures.style import (
+    ALLOWED,
+    FORBIDDEN,
+    INK,
+    PIXELS_PER_INCH,
+    region_color,
+    show_with_caption,
+)
 
 Frame = tuple[Image.Image, int]  # a picture, and for how many milliseconds it is shown
 CSS_PIXELS_PER_INCH = 96
@@ -74,7 +83,7 @@ def animate(frames: Iterable[Frame], alt: str) -> Animation:
 
 
 def _smaller(before: Image.Image, after: Image.Image) -> Image.Image:
-    """Return a frame as it is, or transparent wherever it equals the one before, if that is less."""
+    """Return a frame, or only what differs from the frame before, whichever is smaller."""
     old, new = np.asarray(before), np.asarray(after)
     changes = Image.fromarray(np.where(old == new, np.uint8(_SEE_THROUGH), new), "P")
     changes.putpalette(after.getpalette())
@@ -215,11 +224,18 @@ def draw_outline(
 
 
 def draw_band(
-    axes: Axes, x: float, y: float, side: float, ids: Sequence[int], upright: bool = False
+    axes: Axes,
+    x: float,
+    y: float,
+    side: float,
+    ids: Sequence[int],
+    upright: bool = False,
+    color: str = "",
 ) -> None:
     """Draw the regions along a side of a mask: a colored band, a number on each run of equals.
 
-    ``upright`` says that the band runs down, not across; it is 18 pixels wide.
+    ``upright`` says that the band runs down, not across; it is 18 pixels wide.  ``color`` is that
+    of numbers which name no region.
     """
     start = 0
     for stop in range(1, len(ids) + 1):
@@ -227,6 +243,12 @@ def draw_band(
             continue
         along, length = start * side, (stop - start) * side
         corner, size = ((x, y + along), (18, length)) if upright else ((x + along, y), (length, 18))
-        axes.add_patch(Rectangle(corner, *size, fc=region_color(ids[start]), ec="white", lw=1))
+        face = color or region_color(ids[start])
+        axes.add_patch(Rectangle(corner, *size, fc=face, ec="white", lw=1))
         write_number(axes, corner[0] + size[0] / 2, corner[1] + size[1] / 2, str(ids[start]), 12)
         start = stop
+
+
+def mask_colors(mask: Bool[Tensor, "rows columns"], light: str = ALLOWED) -> list[list[str]]:
+    """Return the color of each cell of a mask: light = may attend, dark = may not."""
+    return [[light if allowed else FORBIDDEN for allowed in row] for row in mask.tolist()]
