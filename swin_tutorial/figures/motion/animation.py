@@ -30,6 +30,8 @@ from swin_tutorial.figures.style import (
     show_with_caption,
 )
 
+Length = int | float  # in CSS pixels, or a share of something
+Point = tuple[Length, Length]
 Frame = tuple[Image.Image, int]  # a picture, and for how many milliseconds it is shown
 CSS_PIXELS_PER_INCH = 96
 SCALE = PIXELS_PER_INCH / CSS_PIXELS_PER_INCH
@@ -86,7 +88,8 @@ def _smaller(before: Image.Image, after: Image.Image) -> Image.Image:
     """Return a frame, or only what differs from the frame before, whichever is smaller."""
     old, new = np.asarray(before), np.asarray(after)
     changes = Image.fromarray(np.where(old == new, np.uint8(_SEE_THROUGH), new), "P")
-    changes.putpalette(after.getpalette())
+    changes.putpalette(after.getpalette() or [])
+    changes.info["transparency"] = _SEE_THROUGH  # or Pillow takes it for black
     return min(changes, after, key=lambda one: len(zlib.compress(one.tobytes(), 1)))
 
 
@@ -116,7 +119,7 @@ def _in_one_palette(pictures: Sequence[Image.Image]) -> list[Image.Image]:
 
 
 def paint(
-    width: float, height: float, draw: Callable[[Axes], None], paper: str = "white"
+    width: Length, height: Length, draw: Callable[[Axes], None], paper: str = "white"
 ) -> Image.Image:
     """Return what ``draw`` draws on axes of ``width`` x ``height`` CSS pixels, as RGBA.
 
@@ -134,7 +137,7 @@ def paint(
 
 
 def place(
-    sheet: Image.Image, sprite: Image.Image, x: float, y: float, opacity: float = 1.0
+    sheet: Image.Image, sprite: Image.Image, x: Length, y: Length, opacity: Length = 1.0
 ) -> None:
     """Paste a sprite onto a sheet, its top left corner at (x, y)."""
     if opacity < 1:
@@ -143,12 +146,12 @@ def place(
     sheet.alpha_composite(sprite, (pixels(x), pixels(y)))
 
 
-def pixels(length: float) -> int:
+def pixels(length: Length) -> int:
     """Return how many pixels of the image a length in CSS pixels is."""
     return round(length * SCALE)
 
 
-def cell_side(room: float, most: int) -> int:
+def cell_side(room: Length, most: int) -> int:
     """Return the side of a cell in CSS pixels: at most ``room``, at least 3.
 
     It is a multiple of 3, which is a whole number of the image's pixels, so that edges are sharp.
@@ -162,15 +165,13 @@ def progress(steps: int) -> Iterator[float]:
         yield ease(step / steps)
 
 
-def ease(part: float) -> float:
+def ease(part: Length) -> float:
     """Return a fraction of a motion, between 0 and 1, slowed at both ends."""
     part = min(1.0, max(0.0, part))
     return part * part * (3 - 2 * part)
 
 
-def between(
-    start: tuple[float, float], end: tuple[float, float], done: float
-) -> tuple[float, float]:
+def between(start: Point, end: Point, done: Length) -> Point:
     """Return the point that has gone the fraction ``done`` of the way from start to end."""
     (x0, y0), (x1, y1) = start, end
     return x0 + (x1 - x0) * done, y0 + (y1 - y0) * done
@@ -179,19 +180,19 @@ def between(
 # --- drawing on a sheet ---
 
 
-def write(axes: Axes, x: float, y: float, text: str, size: float = TEXT, **options) -> None:
+def write(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT, **options) -> None:
     """Write a text of ``size`` CSS pixels, by default to the right of (x, y)."""
     options = {"va": "center", "color": INK} | options
     axes.text(x, y, text, fontsize=size * POINTS, **options)
 
 
-def write_number(axes: Axes, x: float, y: float, text: str, size: float = TEXT) -> None:
+def write_number(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT) -> None:
     """Write a text in the middle of (x, y): white, outlined, to be legible on every color."""
     outline = [withStroke(linewidth=2, foreground=INK)]
     write(axes, x, y, text, size, ha="center", color="white", path_effects=outline)
 
 
-def draw_cells(axes: Axes, x: float, y: float, side: float, colors: Sequence[Sequence]) -> None:
+def draw_cells(axes: Axes, x: Length, y: Length, side: Length, colors: Sequence[Sequence]) -> None:
     """Draw rows of square cells, each in its color, with thin white lines between them."""
     if not colors:
         return
@@ -210,12 +211,12 @@ def draw_cells(axes: Axes, x: float, y: float, side: float, colors: Sequence[Seq
 
 def draw_outline(
     axes: Axes,
-    x: float,
-    y: float,
-    width: float,
-    height: float,
+    x: Length,
+    y: Length,
+    width: Length,
+    height: Length,
     color: str = INK,
-    line_width: float = 2.0,
+    line_width: Length = 2.0,
 ) -> None:
     """Outline a rectangle."""
     axes.add_patch(
@@ -225,9 +226,9 @@ def draw_outline(
 
 def draw_band(
     axes: Axes,
-    x: float,
-    y: float,
-    side: float,
+    x: Length,
+    y: Length,
+    side: Length,
     ids: Sequence[int],
     upright: bool = False,
     color: str = "",

@@ -13,6 +13,8 @@ from swin_tutorial.figures.motion.animation import (
     STILL,
     Animation,
     Frame,
+    Length,
+    Point,
     animate,
     between,
     cell_side,
@@ -105,7 +107,7 @@ class _RowStage:
         yield self.frame(words, query, query + 1), PAUSE // 2
 
     def frame(
-        self, words: str, query: int | None, finished: int, unrolled: float = 0.0
+        self, words: str, query: int | None, finished: int, unrolled: Length = 0.0
     ) -> Image.Image:
         """Return a frame with ``finished`` rows of the mask, and a query's picture on its way."""
         sheet = self._sheet(words, query, finished).copy()
@@ -127,7 +129,7 @@ class _RowStage:
         place(sheet, paint(*self.size, draw, paper="none"), 0, 0)
         return sheet
 
-    def _cell(self, query: int, key: int) -> tuple[float, float]:
+    def _cell(self, query: int, key: int) -> Point:
         return self.corner[0] + key * self.cell, self.corner[1] + query * self.cell
 
     def _picture_rows(self, query: int) -> list[Image.Image]:
@@ -170,6 +172,6 @@ class _RowStage:
         for color, line_width in (("white", 6), (QUERY, 4)):
             draw_outline(axes, *self._token(query), self.token, self.token, color, line_width)
 
-    def _token(self, token: int) -> tuple[float, float]:
+    def _token(self, token: int) -> Point:
         row, column = divmod(token, self.columns)
         return self.window[0] + column * self.token, self.window[1] + row * self.token

@@ -12,6 +12,8 @@ from swin_tutorial.figures.motion.animation import (
     STILL,
     Animation,
     Frame,
+    Length,
+    Point,
     animate,
     between,
     cell_side,
@@ -57,7 +59,7 @@ def _packing_frames(grid: WindowGrid) -> Iterator[Frame]:
         for done in progress(6):
             yield stage.frame(words, packed, together, done), STEP if done < 1 else PAUSE // 2
         packed += together
-    yield stage.frame("Nothing was added: the same tokens, in equal windows.", packed), LAST
+    yield stage.frame("The same tokens, none added, in windows of one size."), LAST
 
 
 def _partners(grid: WindowGrid) -> Iterator[tuple[str, list[Piece]]]:
@@ -102,7 +104,7 @@ class _PackingStage:
         words: str,
         packed: Sequence[Piece] | None = None,
         moving: Sequence[Piece] = (),
-        done: float = 0.0,
+        done: Length = 0.0,
     ) -> Image.Image:
         """Return a frame in which some pieces are packed and others on their way.
 
@@ -120,14 +122,14 @@ class _PackingStage:
             place(sheet, self.sprites[piece], *corner)
         return sheet
 
-    def _home(self, piece: Piece) -> tuple[float, float]:
+    def _home(self, piece: Piece) -> Point:
         (y, x), (row, column) = piece.home, piece.strip
         return (
             self.left + x * self.side + column * self.gap,
             self.top + y * self.side + row * self.gap,
         )
 
-    def _packed(self, piece: Piece) -> tuple[float, float]:
+    def _packed(self, piece: Piece) -> Point:
         y, x = piece.rolled
         wh, ww = self.grid.window_size
         return (

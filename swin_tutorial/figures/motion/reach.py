@@ -15,6 +15,7 @@ from swin_tutorial.figures.motion.animation import (
     STILL,
     Animation,
     Frame,
+    Length,
     animate,
     cell_side,
     draw_cells,
@@ -32,7 +33,7 @@ from swin_tutorial.windows import Size, size_text
 NEVER = -1
 _UNREACHED = "#EEEEEE"
 # One color a block, dark to light, with the block's number on it.
-_BLOCKS = ("#08306B", "#08519C", "#2171B5", "#4292C6", "#6BAED6", "#9ECAE1")
+_BLOCKS = ("#08306B", "#1D6CB1", "#4A9CCB", "#7FB9DA", "#A8CBE8", "#C6DBEF")
 
 
 def animate_reach(
@@ -40,7 +41,7 @@ def animate_reach(
     window_size: Size = 4,
     shift_size: Size = 2,
     token: tuple[int, int] = (5, 6),
-    blocks: int = 6,
+    blocks: int = 5,
 ) -> Animation:
     """Spread what one token (row, column) knows over a map, with shifted windows and without.
 
@@ -83,16 +84,16 @@ def _reach_frames(stage: "_ReachStage") -> Iterator[Frame]:
     blocks = len(stage.grids[0])
     words = "A number is the block after which a token knows of the star."
     yield stage.frame(words, blocks), STILL
-    yield stage.frame("Who knows of the star? Before the first block, only the star.", 0), PAUSE
+    yield stage.frame("Before the first block, no other token knows of the star.", 0), PAUSE
     for block in range(1, blocks + 1):
         shifted = any(stage.grids[0][block - 1].effective_shift)
         kinds = "SW-MSA left, W-MSA right" if shifted else "W-MSA left and right"
-        words = f"Block {block}: {kinds}. Who shares a window with one that knows, learns it."
+        words = f"Block {block}: {kinds}. The orange windows pass it on."
         yield stage.frame(words, block - 1, windows_of=block), PAUSE
         for grown in (1 / 3, 2 / 3):
             yield stage.frame(words, block, grown, windows_of=block), STEP
         yield stage.frame(words, block, windows_of=block), PAUSE // 2
-    words = "Shifted windows carry it on. Without them it never leaves its window."
+    words = "With shifted windows it crosses every edge. Without them it stays in one window."
     yield stage.frame(words, blocks), LAST
 
 
@@ -111,7 +112,7 @@ class _ReachStage:
         self.cells += [self._cell(str(1 + block), color) for block, color in enumerate(_BLOCKS)]
 
     def frame(
-        self, words: str, block: int, grown: float = 1.0, windows_of: int | None = None
+        self, words: str, block: int, grown: Length = 1.0, windows_of: int | None = None
     ) -> Image.Image:
         """Return a frame after a number of blocks, the last of which has spread by ``grown``.
 
@@ -127,7 +128,7 @@ class _ReachStage:
             place(sheet, lines, 0, 0)
         return sheet
 
-    def filled(self, panel: int, block: int, grown: float = 1.0) -> Bool[Tensor, "h w"]:
+    def filled(self, panel: int, block: int, grown: Length = 1.0) -> Bool[Tensor, "h w"]:
         """Return which tokens of a panel are filled in: the last block's from the star outward."""
         reached = self.reached[panel]
         new = reached == block
@@ -147,7 +148,7 @@ class _ReachStage:
 
         return paint(self.side, self.side, draw)
 
-    def _draw_sheet(self, axes: Axes, words: str, block: int, grown: float) -> None:
+    def _draw_sheet(self, axes: Axes, words: str, block: int, grown: Length) -> None:
         total = self.rows * self.columns
         titles = ("W-MSA and SW-MSA in turn", "W-MSA alone")
         for panel, (left, title) in enumerate(zip(self.lefts, titles, strict=True)):

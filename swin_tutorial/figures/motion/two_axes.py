@@ -15,6 +15,8 @@ from swin_tutorial.figures.motion.animation import (
     STILL,
     Animation,
     Frame,
+    Length,
+    Point,
     animate,
     between,
     cell_side,
@@ -124,10 +126,10 @@ class _AndStage:
     def frame(
         self,
         words: str,
-        grown: float = 0.0,
-        copied: float = 0.0,
-        laid: float = 0.0,
-        covered: float = 0.0,
+        grown: Length = 0.0,
+        copied: Length = 0.0,
+        laid: Length = 0.0,
+        covered: Length = 0.0,
     ) -> Image.Image:
         """Return a frame; each number says how much of one of the four motions is done."""
         sheet = self.base.copy()
@@ -141,7 +143,7 @@ class _AndStage:
             place(sheet, self.dark, *between(self.large[1], self.result, ease(covered)))
         return sheet
 
-    def _place_grown(self, sheet: Image.Image, grown: float) -> None:
+    def _place_grown(self, sheet: Image.Image, grown: Length) -> None:
         if grown == 1:
             place(sheet, self.large_masks[0], *self.large[0])
         elif grown:
@@ -151,7 +153,7 @@ class _AndStage:
                 sheet, self.grown, corner, self._size_of(self.small[0], self.length, done)
             )
 
-    def _place_copies(self, sheet: Image.Image, copied: float) -> None:
+    def _place_copies(self, sheet: Image.Image, copied: Length) -> None:
         if copied == 1:
             place(sheet, self.large_masks[1], *self.large[1])
             return
@@ -164,7 +166,7 @@ class _AndStage:
                 corner = between(self.corners[1], end, done)
                 _place_resized(sheet, self.copy, corner, self._size_of(self.small[1], side, done))
 
-    def _size_of(self, mask: Bool[Tensor, "q k"], end: float, done: float) -> float:
+    def _size_of(self, mask: Bool[Tensor, "q k"], end: Length, done: Length) -> Length:
         start = len(mask) * self.block
         return start + (end - start) * done
 
@@ -208,9 +210,7 @@ class _AndStage:
         draw_outline(axes, x, y, length, length, INK, 1.5)
 
 
-def _place_resized(
-    sheet: Image.Image, sprite: Image.Image, corner: tuple[float, float], length: float
-) -> None:
+def _place_resized(sheet: Image.Image, sprite: Image.Image, corner: Point, length: Length) -> None:
     """Paste a square sprite, scaled to ``length`` CSS pixels a side."""
     size = max(1, pixels(length))
     place(sheet, sprite.resize((size, size), Image.Resampling.BOX), *corner)
