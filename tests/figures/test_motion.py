@@ -226,6 +226,12 @@ def test_columns_move_as_rows_do():
     assert np.array_equal(by_columns, by_rows.transpose(1, 0, 2))
 
 
+def test_a_portrait_is_as_light_as_a_landscape():
+    portrait = figures.animate_roll(photograph_tokens("chelsea", 12, 8))
+    assert len(portrait.png) < 400_000
+    assert portrait.width < 800
+
+
 # --- short windows and their partners ---
 
 

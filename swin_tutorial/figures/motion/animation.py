@@ -5,6 +5,7 @@ sprites are pasted, so matplotlib draws each thing once, however often it moves.
 """
 
 import io
+import textwrap
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -184,6 +185,12 @@ def write(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT, **op
     """Write a text of ``size`` CSS pixels, by default to the right of (x, y)."""
     options = {"va": "center", "color": INK} | options
     axes.text(x, y, text, fontsize=size * POINTS, **options)
+
+
+def write_below(axes: Axes, width: Length, height: Length, words: str) -> None:
+    """Write a step's words at the foot of a sheet, in two lines if they are long."""
+    lines = textwrap.fill(words, int(width / (0.58 * TEXT)))
+    write(axes, width / 2, height - 21, lines, ha="center", linespacing=1.25)
 
 
 def write_number(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT) -> None:

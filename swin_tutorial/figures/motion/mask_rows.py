@@ -26,6 +26,7 @@ from swin_tutorial.figures.motion.animation import (
     paint,
     place,
     write,
+    write_below,
     write_number,
 )
 from swin_tutorial.figures.motion.pieces import shifted_grid
@@ -164,7 +165,7 @@ class _RowStage:
 
     def _draw_progress(self, axes: Axes, words: str, query: int | None, finished: int) -> None:
         draw_cells(axes, *self.corner, self.cell, mask_colors(self.mask[:finished]))
-        write(axes, self.size[0] / 2, self.size[1] - 18, words, ha="center")
+        write_below(axes, *self.size, words)
         if query is None:
             return
         write(axes, self.picture[0], self.picture[1] - 15, f"what query {query} may see")

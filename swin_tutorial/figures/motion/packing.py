@@ -23,6 +23,7 @@ from swin_tutorial.figures.motion.animation import (
     place,
     progress,
     write,
+    write_below,
     write_number,
 )
 from swin_tutorial.figures.motion.pieces import Piece, pieces, shifted_grid
@@ -172,4 +173,4 @@ class _PackingStage:
         ):
             write(axes, middle, 18, title, ha="center")
             write(axes, middle, self.bottom + 27, count, 13, ha="center", linespacing=1.4)
-        write(axes, self.size[0] / 2, self.size[1] - 18, words, ha="center")
+        write_below(axes, *self.size, words)

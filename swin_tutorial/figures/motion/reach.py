@@ -23,6 +23,7 @@ from swin_tutorial.figures.motion.animation import (
     paint,
     place,
     write,
+    write_below,
     write_number,
 )
 from swin_tutorial.figures.motion.pieces import pieces, shifted_grid
@@ -158,7 +159,7 @@ class _ReachStage:
             count = int(self.filled(panel, block, grown).sum())
             words_below = f"{count} of {total} tokens know ({count / total:.0%})"
             write(axes, middle, self.top + self.height + 21, words_below, 13, ha="center")
-        write(axes, self.size[0] / 2, self.size[1] - 20, words, ha="center")
+        write_below(axes, *self.size, words)
 
     def _draw_windows(self, axes: Axes, block: int) -> None:
         for left, grids, reached in zip(self.lefts, self.grids, self.reached, strict=True):

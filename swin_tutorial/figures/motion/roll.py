@@ -1,5 +1,6 @@
 """The cyclic shift as a real roll: what leaves at one end comes in at the other."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +17,7 @@ from swin_tutorial.figures.motion.animation import (
     STILL,
     Animation,
     Frame,
+    Length,
     animate,
     cell_side,
     draw_cells,
@@ -25,6 +27,7 @@ from swin_tutorial.figures.motion.animation import (
     place,
     progress,
     write,
+    write_below,
     write_number,
 )
 from swin_tutorial.figures.motion.pieces import home_regions, pieces, shifted_grid
@@ -62,7 +65,7 @@ def _roll_frames(tokens: Float[Tensor, "1 h w c"], grid: WindowGrid) -> Iterator
     true_windows = int(grid.region_ids().max()) + 1
     words = f"{grid.num_windows} equal windows (black) stay. The map moves under them, and with it "
     words += f"the {true_windows} shifted windows (colors)."
-    yield stage.frame(tiles, words), STILL
+    yield stage.frame(tiles, words, arrows=True), STILL
     for axis, words in enumerate(
         (
             "1 · Up by {}. The rows that leave at the top come in at the bottom.",
@@ -72,7 +75,7 @@ def _roll_frames(tokens: Float[Tensor, "1 h w c"], grid: WindowGrid) -> Iterator
         words = words.format(grid.effective_shift[axis])
         outlined = [stage.outline_strip(tile, axis) for tile in tiles]
         distance = stage.margins[axis]
-        for moved in (0, *(round(distance * done) for done in progress(7))):
+        for moved in (0, *(round(distance * done) for done in progress(6))):
             hold = PAUSE if moved in (0, distance) else STEP
             yield stage.frame(outlined, words, axis, moved), hold
         tiles = [np.roll(tile, -distance, axis) for tile in tiles]
@@ -86,7 +89,9 @@ class _RollStage:
     def __init__(self, grid: WindowGrid):
         self.grid = grid
         (height, width), (rows, columns) = grid.size, grid.effective_shift
-        self.side = side = cell_side(400 / (width + 2 * columns), 24)
+        # Two panels fit a page, and the photograph is small enough to be stored in every frame.
+        room = min(400 / (width + 2 * columns), math.sqrt(55_500 / (width * height)))
+        self.side = side = cell_side(room, 24)
         self.map_size = width * side, height * side
         self.top = 36 + rows * side
         self.lefts = columns * side + _AROUND, (width + 3 * columns) * side + 2 * _AROUND
@@ -129,12 +134,15 @@ class _RollStage:
         axis: int = 0,
         moved: int | None = None,
         seams: bool = False,
+        arrows: bool = False,
     ) -> Image.Image:
         """Return a frame.  While the tiles move along an axis, pale copies show their way round.
 
         ``moved`` counts pixels of the image; None is a map at rest, with nothing around it.
         """
         sheet = paint(*self.size, lambda axes: self._draw_words(axes, words))
+        if arrows:
+            place(sheet, paint(*self.size, self._draw_arrows, paper="none"), 0, 0)
         for tile, left in zip(tiles, self.lefts, strict=True):
             if moved is None:
                 place(sheet, Image.fromarray(tile), left, self.top)
@@ -153,24 +161,35 @@ class _RollStage:
     def _draw_words(self, axes: Axes, words: str) -> None:
         for left, title in zip(self.lefts, ("the photograph", "its regions"), strict=True):
             write(axes, left + self.map_size[0] / 2, 16, title, ha="center")
-        write(axes, self.size[0] / 2, self.size[1] - 18, words, ha="center")
+        write_below(axes, *self.size, words)
+
+    def _draw_arrows(self, axes: Axes) -> None:
+        """Say where the map is going to move, and how far."""
+        rows, columns = self.grid.effective_shift
+        style = {"arrowstyle": "-|>", "color": QUERY, "lw": 3, "mutation_scale": 16}
+        for left in self.lefts:
+            x, y = left + self.map_size[0] / 2, self.top + self.map_size[1] / 2
+            up, side = rows * self.side, columns * self.side
+            axes.annotate("", (x, self.top - 0.9 * up), (x, self.top - 6), arrowprops=style)
+            axes.annotate("", (left - 0.9 * side, y), (left - 6, y), arrowprops=style)
+            write(axes, x + 12, self.top - up / 2, str(rows))
+            write(axes, left - side / 2, y + 18, str(columns), ha="center")
 
     def _draw_regions(self, axes: Axes) -> None:
         colors = [[region_color(one) for one in row] for row in home_regions(self.grid).tolist()]
         draw_cells(axes, 0, 0, self.side, colors)
         for piece in pieces(self.grid):
-            # In the middle of what is left of the next window's edge, so that it is not hidden.
-            (y, x), rest = (
-                piece.home,
-                [
-                    min(length, window - start % window)
-                    for start, length, window in zip(
-                        piece.home, piece.size, self.grid.window_size, strict=True
-                    )
-                ],
+            y, x = (
+                self._number_at(start, length, window)
+                for start, length, window in zip(
+                    piece.home, piece.size, self.grid.window_size, strict=True
+                )
             )
-            center = (x + rest[1] / 2) * self.side, (y + rest[0] / 2) * self.side
-            write_number(axes, *center, str(piece.region), 15)
+            write_number(axes, x, y, str(piece.region), 15)
+
+    def _number_at(self, start: int, length: int, window: int) -> Length:
+        """Return where on an axis a region's number stands: where no window's edge hides it."""
+        return (start + min(length, window - start % window) / 2) * self.side
 
     def _draw_windows(self, axes: Axes) -> None:
         (height, width), (wh, ww) = self.grid.size, self.grid.window_size

@@ -29,6 +29,7 @@ from swin_tutorial.figures.motion.animation import (
     pixels,
     place,
     write,
+    write_below,
 )
 from swin_tutorial.figures.motion.pieces import shifted_grid
 from swin_tutorial.figures.style import ALLOWED, INK, PADDING
@@ -133,7 +134,7 @@ class _AndStage:
     ) -> Image.Image:
         """Return a frame; each number says how much of one of the four motions is done."""
         sheet = self.base.copy()
-        place(sheet, self._words(words), 0, self.size[1] - 36)
+        place(sheet, self._words(words), 0, self.size[1] - 42)
         self._place_grown(sheet, grown)
         self._place_copies(sheet, copied)
         if laid:
@@ -181,7 +182,7 @@ class _AndStage:
 
     def _words(self, words: str) -> Image.Image:
         width = self.size[0]
-        return paint(width, 36, lambda axes: write(axes, width / 2, 18, words, ha="center"))
+        return paint(width, 42, lambda axes: write_below(axes, width, 42, words))
 
     def _draw_base(self, axes: Axes) -> None:
         t, (x, y) = self.grid.tokens_per_window, self.result
