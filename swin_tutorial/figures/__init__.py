@@ -4,8 +4,9 @@ Axes are in tokens: the token in row y and column x covers the square from (x, y
 (x + 1, y + 1), with y pointing down.  Color never carries a meaning alone: regions carry their
 number; queries, keys and forbidden keys each have a sign.
 
-Chapters write ``from swin_tutorial import figures`` and ``figures.draw_mask(...)``.  The figures of
-a training run stand apart in ``figures.training``, because they read a run's folder.
+Chapters write ``from swin_tutorial import figures`` and ``figures.draw_mask(...)``.  What moves is
+``figures.animate_...``, shown by ``figures.show_animation``.  The figures of a training run stand
+apart in ``figures.training``, because they read a run's folder.
 """
 
 from swin_tutorial.figures.maps import (
@@ -17,6 +18,15 @@ from swin_tutorial.figures.maps import (
     picture,
 )
 from swin_tutorial.figures.masks import draw_attended, draw_mask, draw_weights, mask_legend
+from swin_tutorial.figures.motion import (
+    Animation,
+    animate_and,
+    animate_mask_rows,
+    animate_packing,
+    animate_reach,
+    animate_roll,
+    show_animation,
+)
 from swin_tutorial.figures.style import (
     ALLOWED,
     FORBIDDEN,
@@ -42,6 +52,12 @@ __all__ = [
     "PALETTE",
     "PIXELS_PER_INCH",
     "QUERY",
+    "Animation",
+    "animate_and",
+    "animate_mask_rows",
+    "animate_packing",
+    "animate_reach",
+    "animate_roll",
     "as_png",
     "draw_attended",
     "draw_mask",
@@ -55,6 +71,7 @@ __all__ = [
     "picture",
     "region_color",
     "show",
+    "show_animation",
     "show_source",
     "show_with_caption",
     "shown_width",
