@@ -37,7 +37,8 @@ class Installation:
 
     def run(self, *command, **variables):
         """Run a command of the environment in a folder that has nothing to do with it."""
-        kept = {name: value for name, value in os.environ.items() if "SWIN" not in name}
+        # With a PYTHONPATH, a command would run another copy of the package, on that copy's data.
+        kept = {k: v for k, v in os.environ.items() if "SWIN" not in k and k != "PYTHONPATH"}
         return subprocess.run(
             [self.bin / command[0], *command[1:]],
             cwd=self.elsewhere,
