@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.reference import true_windows
@@ -64,7 +65,8 @@ def subject(block: Callable, example: Float[Tensor, "b *size c"]) -> Subject:
 
     A PyTorch module is copied and put in evaluation mode; parameters that are all alike (zeros, as
     libraries begin with) get random numbers, so that what they multiply shows.  Double precision is
-    tried first, since it tells a weight of 1e-9 from rounding; then single; then NumPy arrays.
+    tried first, since it tells a weight of 1e-9 from rounding, unless the block computes a step in
+    single precision; then single; then NumPy arrays.
     Raises BlockError, the one of single precision, if it takes none.
     """
     forms = []
@@ -73,14 +75,29 @@ def subject(block: Callable, example: Float[Tensor, "b *size c"]) -> Subject:
     else:
         forms += [Subject(block, dtype) for dtype in (torch.float64, torch.float32)]
         forms += [Subject(block, torch.float32, takes_arrays=True)]
-    errors = []
+    errors: dict[torch.dtype, BlockError] = {}
     for form in forms:
         try:
-            form(example.to(form.dtype))
-            return form
+            x = example.to(form.dtype)
+            with _Rounding() as rounding:
+                form(x)
+            if not rounding.seen:
+                return form
         except BlockError as error:
-            errors.append(error)
-    raise errors[1]
+            errors.setdefault(form.dtype, error)
+    raise errors[torch.float32]
+
+
+class _Rounding(TorchDispatchMode):
+    """Notices an operation that makes single precision of double, as a softmax may be told to."""
+
+    seen = False
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        out = operation(*args, **(kwargs or {}))
+        is_double = any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in args)
+        self.seen |= is_double and isinstance(out, Tensor) and out.dtype == torch.float32
+        return out
 
 
 def _module_subject(block: nn.Module, dtype: torch.dtype) -> Subject:

@@ -45,7 +45,6 @@ class ShiftDroppedOnAll(Specimen):
     "one-window test on the first axis only",
     "You compared the window with the height alone and used the answer for the width too. Decide "
     "about the shift on each axis by that axis.",
-    seen="transformers 5.23: Swinv2Layer takes window_size[0] and shift_size[0] for both axes",
 )
 class TestOnFirstAxisOnly(Specimen):
     def fit(self, size):
@@ -67,10 +66,50 @@ class WindowShrunkOnAll(Specimen):
 
 
 @mistake(
+    "window and shift of the first axis for all",
+    "You computed window and shift for each axis, and used those of the first axis for all. Keep "
+    "one of each per axis.",
+    seen="transformers 5.23: Swinv2Layer keeps window_size[0] and shift_size[0]",
+)
+class FirstAxisForAll(Specimen):
+    def fit(self, size):
+        window = min(size[0], self.window_size[0])
+        shift = 0 if size[0] <= window else self.shift_size[0]
+        return (window,) * len(size), (shift,) * len(size)
+
+
+@mistake(
+    "window shrunk, bias table not",
+    "On a small map the window shrinks, and the bias still has the shape of the large window: an "
+    "error. Keep the window and pad, or look the bias up for the window in use.",
+    seen="transformers 5.23: SwinLayer; its attention keeps the table that it was built with",
+)
+class BiasOfTheLargeWindow(WindowShrunkOnAll):
+    def __init__(self, *geometry):
+        super().__init__(*geometry)
+        self.built_for = self.window_size
+
+    def bias_index(self, window):
+        return super().bias_index(self.built_for)
+
+
+@mistake(
+    "window overwritten, bias table not",
+    "A call at a small size stored its window in the block, and the bias still has the shape of "
+    "the large one, so all later calls fail. Keep what depends on the map in local variables.",
+    seen="transformers 5.23: SwinLayer.set_shift_and_window_size, called at several sizes",
+    remembers=True,
+)
+class WindowOverwritten(BiasOfTheLargeWindow):
+    def fit(self, size):
+        self.window_size, self.shift_size = super().fit(size)
+        return self.window_size, self.shift_size
+
+
+@mistake(
     "state overwritten by a call",
     "A call at a small size stored its window and shift in the block, and all later calls used "
     "them. Keep what depends on the size of the map in local variables.",
-    seen="transformers 5.23: SwinLayer.set_shift_and_window_size; ClapAudioLayer has the same",
     remembers=True,
 )
 class StateOverwritten(WindowShrunkOnAll):
