@@ -35,7 +35,8 @@ class Behavior:
         softness: the largest weight of a key that the mask must forbid, beside the largest of one
             that it allows: 0 for a mask of minus infinity, about 1e-44 for one of -100, about 1
             for none.
-        is_bias_an_offset: whether the position bias is a function of query minus key.
+        is_bias_an_offset: whether the position bias is a function of query minus key; asked where
+            the windows are right.
     """
 
     depends: Bool[Tensor, "q k"] | None
@@ -70,15 +71,17 @@ def observe(
         return Behavior(None, str(error))
     tokens = constant.flatten(1, -2)
     is_readable = len(grids) == 1 and with_gradients
+    expected = true_dependence(grids)[:, slice(None) if keys is None else list(keys)]
+    are_windows_right = torch.equal(depends, expected)
     return Behavior(
         depends,
         has_nan=not bool(alone.isfinite().all()),
         keeps_constant=not bool(has_moved(tokens, tokens[:, :1]).any()),
         batch_agrees=agrees,
         softness=softness(block, x, grids[0]) if is_readable else None,
-        is_bias_an_offset=is_bias_an_offset(block, grids[0], dim, depends)
-        if is_readable and keys is None
-        else None,
+        is_bias_an_offset=(
+            is_bias_an_offset(block, grids[0], dim) if is_readable and are_windows_right else None
+        ),
     )
 
 
@@ -107,9 +110,7 @@ def softness(block: Subject, x: Float[Tensor, "1 *size c"], grid: WindowGrid) ->
     return (weights.where(forbidden[queries], 0.0).amax() / most).item() if most > 0 else None
 
 
-def is_bias_an_offset(
-    block: Subject, grid: WindowGrid, dim: int, depends: Bool[Tensor, "q k"]
-) -> bool | None:
+def is_bias_an_offset(block: Subject, grid: WindowGrid, dim: int) -> bool | None:
     """Return whether the position bias depends on query minus key alone; None if it can't be read.
 
     On a constant map all values are equal, so the reaction of one token to another is, summed over
@@ -141,13 +142,8 @@ def is_bias_an_offset(
         }
         for query, neighbor in following.items():
             if query in of_query and neighbor in of_query:
-                # Its reaction to itself is left out, for that has a residual path too.  So are
-                # pairs that a finite mask hides and should not: e^-100 is no bias.
-                keys = [
-                    key
-                    for key, after in following.items()
-                    if key != query and depends[query, key] and depends[neighbor, after]
-                ]
+                # Its reaction to itself is left out, for that has a residual path too.
+                keys = [key for key in following if key != query]
                 keys_too = [following[key] for key in keys]
                 answers.append(_are_related(of_query[query][keys], of_query[neighbor][keys_too]))
     known = [answer for answer in answers if answer is not None]

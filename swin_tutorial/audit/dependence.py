@@ -144,7 +144,7 @@ def dependence(
     tokens = prod(x.shape[1:-1])
     keys = list(range(tokens) if keys is None else keys)
     others = random_map((tokens,), x.shape[-1], x.dtype, seed=10**9)[0]
-    columns: dict[int, Bool[Tensor, "q"]] = {}
+    columns: dict[int, Bool[Tensor, q]] = {}
     groups = [(sorted(keys, key=lambda key: int(windows[key])), torch.ones(tokens).bool())]
     while groups:
         # Groups of one color move no output in common: their i-th parts are changed together.
@@ -177,7 +177,7 @@ def _split(group: list[int], windows: Int[Tensor, "tokens"]) -> list[list[int]]:
 
 def _colors(groups: list[tuple[list[int], Bool[Tensor, "q"]]]) -> list[int]:
     """Return a color for each group; two of the same color move no output in common."""
-    taken: list[Bool[Tensor, "q"]] = []
+    taken: list[Bool[Tensor, q]] = []
     colors = []
     for _, reach in groups:
         color = next((i for i, t in enumerate(taken) if not bool((t & reach).any())), len(taken))

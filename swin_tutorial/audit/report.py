@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from swin_tutorial.audit.diagnosis import Diagnosis
+from swin_tutorial.audit.diagnosis import NO_DIAGNOSIS, Diagnosis
 from swin_tutorial.audit.findings import Finding, Pair, Watched
 from swin_tutorial.audit.museum.mistake import Mistake
 from swin_tutorial.windows import size_text
@@ -18,7 +18,7 @@ class AuditReport:
     """
 
     watched: Watched
-    diagnosis: Diagnosis = Diagnosis()
+    diagnosis: Diagnosis = NO_DIAGNOSIS
 
     @property
     def mistake(self) -> Mistake | None:
@@ -143,8 +143,8 @@ class AuditReport:
             )
         if self.watched.pushed_leaks:
             lines.append(
-                f"With queries and keys a thousand times as large, {self.watched.pushed_leaks} pairs "
-                "leak."
+                "With queries and keys a thousand times as large, "
+                f"{self.watched.pushed_leaks} pairs leak."
             )
         if any(f.sees_padding and f.may_see_padding for f in self.findings):
             lines.append("Real tokens see padding, as in most public code.")
