@@ -34,6 +34,9 @@ class Diagnosis:
     nearest: Mistake | None = None
 
 
+NO_DIAGNOSIS = Diagnosis()
+
+
 def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None) -> Diagnosis:
     """Return the mistake whose specimen behaves the same on every map, or the nearest one.
 
@@ -46,21 +49,30 @@ def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None
         keys: how many tokens were changed on each map.
     """
     wrong = [finding for finding in watched.findings if finding.faults]
-    wrong.sort(key=lambda finding: finding.expected.numel())
+    # That a block raises says little, so these maps come last.
+    wrong.sort(key=lambda finding: (bool(finding.behavior.error), finding.expected.numel()))
     if all(finding.behavior.error for finding in watched.findings):
-        return Diagnosis()
+        return NO_DIAGNOSIS
+    if not wrong and not watched.state:
+        return NO_DIAGNOSIS  # its windows are right
     visible = [mistake for mistake in MUSEUM.values() if not mistake.is_hidden]
     # Most mistakes are ruled out by a few tokens of the smallest map on which the block fails.
     same = [
         mistake
         for mistake in visible
-        if (mistake.remembers or not wrong or _may_be(mistake, wrong[0]))
+        if (mistake.remembers or (wrong and _may_be(mistake, wrong[0])))
         and _is_same(mistake, watched, is_rebuilt, keys)
     ]
-    if same:
-        return Diagnosis(mistake=max(same, key=lambda mistake: _closeness(mistake, wrong)))
+    first_ones: list[Mistake] = []
+    for mistake in same:
+        # Of those that no audit can tell apart, the first one stands for all.
+        if not any(mistake.name in other.same_as for other in first_ones):
+            first_ones.append(mistake)
+    if first_ones:
+        return Diagnosis(mistake=max(first_ones, key=lambda m: _closeness(m, wrong)))
+    told = [finding for finding in wrong if not finding.behavior.error][:_FEW_MAPS]
     overlap, nearest = max(
-        ((_overlap(mistake, wrong[:_FEW_MAPS]), mistake) for mistake in visible),
+        ((_overlap(mistake, told), mistake) for mistake in visible),
         key=lambda pair: pair[0],
     )
     return Diagnosis(nearest=nearest if overlap >= _NEAR else None)
@@ -71,7 +83,7 @@ def specimens(kind: type[Specimen], is_rebuilt: bool = False) -> Callable[[Case]
     made: dict[tuple, Callable] = {}
 
     def make(case: Case) -> Callable:
-        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding) for g in case)
+        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding[0]) for g in case)
         if is_rebuilt or geometry not in made:
             made[geometry] = _Chain([kind(*values) for values in geometry])
         return made[geometry]
@@ -102,8 +114,12 @@ def _specimen_finding(
 
 
 def _may_be(mistake: Mistake, finding: Finding) -> bool:
-    """Return whether a few tokens move the same outputs."""
-    return _alike(finding, _specimen_finding(mistake, finding.case, _FEW_KEYS))
+    """Return whether the specimen does the same on a map, and wrong."""
+    # A few tokens rule out most.
+    if not _alike(finding, _specimen_finding(mistake, finding.case, _FEW_KEYS)):
+        return False
+    again = _specimen_finding(mistake, finding.case, with_gradients=True)
+    return bool(again.faults) and _alike(finding, again)
 
 
 def _is_same(mistake: Mistake, watched: Watched, is_rebuilt: bool, keys: int | None) -> bool:
@@ -111,6 +127,8 @@ def _is_same(mistake: Mistake, watched: Watched, is_rebuilt: bool, keys: int | N
     make = specimens(mistake.specimen, is_rebuilt)
     cases = [finding.case for finding in watched.findings]
     again = watch(make, cases, _DIM, keys, with_gradients=False)
+    if mistake.remembers and not again.state and not any(f.faults for f in again.findings):
+        return False  # these maps don't bring it out
     pairs = zip(watched.findings, again.findings, strict=True)
     return bool(watched.state) == bool(again.state) and all(_alike(*pair) for pair in pairs)
 
@@ -122,8 +140,10 @@ def _alike(ours: Finding, theirs: Finding) -> bool:
         return mine.depends is other.depends
     if mine.has_nan != other.has_nan or mine.batch_agrees != other.batch_agrees:
         return False
-    # With padding this depends on numbers: whether there are biases, whether tokens are normalized.
-    if not ours.has_padding and mine.keeps_constant != other.keeps_constant:
+    if mine.keeps_constant != other.keeps_constant and not ours.may_see_padding:
+        return False
+    biases = {mine.is_bias_an_offset, other.is_bias_an_offset}
+    if False in biases and True in biases:
         return False
     keys = _keys(theirs)
     return torch.equal(_depends_on(ours, keys), _depends_on(theirs, keys))
@@ -156,7 +176,7 @@ def _overlap(mistake: Mistake, findings: list[Finding]) -> float:
 
 
 def _wrong(finding: Finding, keys: list[int]) -> Bool[Tensor, "q k"]:
-    """Return which pairs leak or get lost; all of them where the block raised."""
+    """Return which pairs leak or get lost; all of them where the specimen raised."""
     true = _without_self(true_dependence(finding.case)[:, keys], keys)
     if finding.behavior.depends is None:
         return torch.ones_like(true)

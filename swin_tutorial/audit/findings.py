@@ -55,15 +55,19 @@ class Finding:
     @property
     def leaks(self) -> list[Pair]:
         """The pairs in which a query depends on a key and must not."""
-        return [] if self.behavior.depends is None else self._pairs(
-            self.behavior.depends & ~self.expected
+        return (
+            []
+            if self.behavior.depends is None
+            else self._pairs(self.behavior.depends & ~self.expected)
         )
 
     @property
     def losses(self) -> list[Pair]:
         """The pairs in which a query does not depend on a key and must."""
-        return [] if self.behavior.depends is None else self._pairs(
-            self.expected & ~self.behavior.depends
+        return (
+            []
+            if self.behavior.depends is None
+            else self._pairs(self.expected & ~self.behavior.depends)
         )
 
     @property
@@ -72,6 +76,11 @@ class Finding:
         if not self.has_padding or self.behavior.has_nan or self.behavior.keeps_constant is None:
             return None
         return not self.behavior.keeps_constant
+
+    @property
+    def may_see_padding(self) -> bool:
+        """Whether there is padding that real tokens are allowed to see."""
+        return self.has_padding and "attend" in self.grid.padding
 
     @property
     def has_padding(self) -> bool:
@@ -91,7 +100,7 @@ class Finding:
             faults.append(_count(losses, "loss", "losses"))
         if seen.has_nan:
             faults.append("NaN")
-        if self.sees_padding and "attend" not in self.grid.padding:
+        if self.sees_padding and not self.may_see_padding:
             faults.append("real tokens see padding")
         if seen.keeps_constant is False and not self.has_padding and not seen.has_nan:
             faults.append("weights do not add up to 1")
@@ -145,13 +154,19 @@ def watch(
         x = random_map(size, dim, torch.float64)
         try:
             block = make(case)
-            _, form = asked.setdefault(id(block), (block, subject(block, x)))
-            x = x.to(form.dtype)
+        except Exception as error:  # whatever somebody else's code raises
+            findings.append(Finding(case, Behavior(None, error_text(error)), chosen))
+            continue
+        try:
+            if id(block) not in asked:
+                asked[id(block)] = block, subject(block, x)
+            _, form = asked[id(block)]
             if first is None:
+                x = x.to(form.dtype)
                 with torch.no_grad():
                     first = form, x, form(x)
             behavior = observe(form, case, dim, chosen, with_gradients)
-        except Exception as error:  # of the block, or of what builds it
+        except BlockError as error:
             behavior = Behavior(None, error_text(error))
         findings.append(Finding(case, behavior, chosen))
     found = tuple(findings)

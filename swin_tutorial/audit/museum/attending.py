@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from swin_tutorial.audit.museum.mistake import mistake
+from swin_tutorial.audit.museum.mistake import AS_NO_MASK, mistake
 from swin_tutorial.audit.specimen import Specimen, projections
 
 
@@ -12,12 +12,7 @@ from swin_tutorial.audit.specimen import Specimen, projections
     "scores multiplied by the mask",
     "A score times 0 is 0, and softmax gives a score of 0 a weight like any other. Add minus "
     "infinity where the mask forbids.",
-    same_as=(
-        "no mask",
-        "labels minus themselves",
-        "first window's mask for all",
-        "one head only",
-    ),
+    same_as=AS_NO_MASK,
 )
 class ScoresMultiplied(Specimen):
     def weights(self, q, k, mask, window):
@@ -26,8 +21,8 @@ class ScoresMultiplied(Specimen):
 
 @mistake(
     "weights multiplied by the mask",
-    "You masked after softmax, so the weights of a query no longer add up to 1, and their sum still "
-    "depends on masked keys. Mask the scores, before softmax.",
+    "You masked after softmax, so the weights of a query no longer add up to 1, and their sum "
+    "still depends on masked keys. Mask the scores, before softmax.",
 )
 class WeightsMultiplied(Specimen):
     def weights(self, q, k, mask, window):
@@ -38,10 +33,11 @@ class WeightsMultiplied(Specimen):
     "mask of 0 and 1 added",
     "You added the mask itself: 1 for allowed and 0 for forbidden keys. That changes weights a "
     "little and forbids nothing. Add 0 and minus infinity.",
+    same_as=AS_NO_MASK,
 )
 class BooleanMaskAdded(Specimen):
     def additive(self, mask):
-        return mask.double() * 1.0
+        return mask.double()
 
 
 @mistake(
@@ -55,8 +51,8 @@ class WrongSign(Specimen):
 
 @mistake(
     "queries masked in place of keys",
-    "A query that may not see some key got minus infinity for all keys, and its softmax is NaN. Mask "
-    "pairs of query and key.",
+    "A query that may not see some key got minus infinity for all keys, and its softmax is NaN. "
+    "Mask pairs of query and key.",
 )
 class WholeRowMasked(Specimen):
     def additive(self, mask):
@@ -75,8 +71,8 @@ class SoftmaxOverQueries(Specimen):
 
 @mistake(
     "softmax forgotten",
-    "The scores were used as weights without softmax. Take softmax over the keys after the mask is "
-    "added.",
+    "The scores were used as weights without softmax. Take softmax over the keys after the mask "
+    "is added.",
 )
 class SoftmaxForgotten(Specimen):
     def weights(self, q, k, mask, window):
@@ -85,14 +81,9 @@ class SoftmaxForgotten(Specimen):
 
 @mistake(
     "one head only",
-    "The mask was added to the scores of the first head, and the others attend to everything. Give "
-    "it an axis for the heads, so that it reaches all of them.",
-    same_as=(
-        "no mask",
-        "labels minus themselves",
-        "first window's mask for all",
-        "scores multiplied by the mask",
-    ),
+    "The mask was added to the scores of the first head, and the others attend to everything. "
+    "Give it an axis for the heads, so that it reaches all of them.",
+    same_as=AS_NO_MASK,
 )
 class OneHeadOnly(Specimen):
     def attend(self, windows, mask, window):
@@ -106,8 +97,8 @@ class OneHeadOnly(Specimen):
 
 @mistake(
     "repeat_interleave for repeat",
-    "Windows come image by image, and you repeated each window's mask for the batch before the next "
-    "window's. Repeat the whole list of masks once for each image.",
+    "Windows come image by image, and you repeated each window's mask for the batch before the "
+    "next window's. Repeat the whole list of masks once for each image.",
 )
 class RepeatInterleave(Specimen):
     def weights(self, q, k, mask, window):

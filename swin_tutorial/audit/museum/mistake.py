@@ -37,8 +37,18 @@ class Mistake:
     @property
     def names(self) -> tuple[str, ...]:
         """Its name and those of the mistakes that behave the same."""
-        return self.name, *self.same_as
+        return tuple(dict.fromkeys([self.name, *self.same_as]))
 
+
+# Here all tokens of a window see each other; only the weights differ.
+AS_NO_MASK = (
+    "no mask",
+    "labels minus themselves",
+    "first window's mask for all",
+    "scores multiplied by the mask",
+    "mask of 0 and 1 added",
+    "one head only",
+)
 
 MUSEUM: dict[str, Mistake] = {}
 
