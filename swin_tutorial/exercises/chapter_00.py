@@ -99,8 +99,8 @@ EXERCISES = {
             ),
             WrongWay(
                 "rolled down, off the map",
-                "You rolled *down*, and the last rows left the map. The roll takes rows up: subtract "
-                "the shift, and let row 1 come back in at the bottom.",
+                "You rolled *down*, and the last rows left the map. The roll takes rows up: "
+                "subtract the shift, and let row 1 come back in at the bottom.",
                 lambda row, height, shift: row + shift,
             ),
             WrongWay(
