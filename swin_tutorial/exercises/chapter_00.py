@@ -98,6 +98,12 @@ EXERCISES = {
                 lambda row, height, shift: (row + shift) % height,
             ),
             WrongWay(
+                "rolled down, off the map",
+                "You rolled *down*, and the last rows left the map. The roll takes rows up: "
+                "subtract the shift, and let row 1 come back in at the bottom.",
+                lambda row, height, shift: row + shift,
+            ),
+            WrongWay(
                 "off the map",
                 "Your first rows left the map: they got a negative number. Rows that leave at the "
                 "top come back in at the bottom, and `%` does that.",
