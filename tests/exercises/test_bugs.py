@@ -126,7 +126,7 @@ def test_wrong_weights_errors_and_shapes_are_told():
             raise IndexError("no")
 
     grid = WindowGrid((5, 7), 4, 1)
-    wrong = "There token (0, 0) depends on the right tokens, but its numbers are wrong."
+    wrong = "There token (0, 1) depends on the right tokens, but its numbers are wrong."
     assert wrong_at(Louder, WindowGrid((8, 12), 4, 1)) == wrong
     assert wrong_at(Louder, grid) == f"{wrong} Perhaps it sees padding."
     assert "(1, 5, 7, 4) comes out with shape (1, 4, 7, 4)" in wrong_at(Shorter, grid)
