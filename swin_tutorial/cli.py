@@ -93,6 +93,76 @@ def _report() -> bool:
     return ok
 
 
+# --- your code ---
+
+
+@app.command
+def audit(
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODULE:NAME")],
+    dim: int,
+    window_size: tuple[int, ...] = (),
+    shift_size: tuple[int, ...] = (),
+    axes: int | None = None,
+    sizes: tuple[str, ...] = (),
+    padding: Literal["attend", "mask"] = "attend",
+    periodic: tuple[bool, ...] = (False,),
+    keys: int | None = None,
+    layout: Literal[
+        "channels-last",
+        "channels-first",
+        "tokens",
+        "tokens-and-size",
+        "tokens-and-lengths",
+        "tokens-and-attributes",
+        "windows",
+    ] = "channels-last",
+    build: Flag = False,
+    json_file: JsonFile = None,
+    figure_file: Annotated[
+        Path | None, tyro.conf.arg(name="figure", help="Draw the smallest failing case: a PNG.")
+    ] = None,
+) -> None:
+    """Is the shifted-window mask of your block right?  If not, which mistake is it?
+
+    Status 0: right; 1: wrong; 2: a mistake in the command line.  One number for the window, the
+    shift or the ring counts for all axes.
+
+    Args:
+        target: What to audit; modules in the current folder count, such as my_swin:block.
+        dim: Channels of the map.
+        window_size: Tokens of a window, on each axis.
+        shift_size: Tokens by which windows are shifted, on each axis.
+        axes: Axes of the map, 1 to 3, if the other options don't show it; by default 2.
+        sizes: Maps to try, such as 8x12 14x14; by default a set on which mistakes can't hide.
+        padding: May real tokens attend to padding?
+        periodic: Are the two ends of an axis neighbors?
+        keys: How many tokens of each map to change, at random; by default all.
+        layout: What the block takes and returns: maps, tokens with or without the map's size, or
+            windows with a mask.
+        build: The target is called as TARGET(size, window_size, shift_size) and returns a block.
+        json_file: Write the results to this file too.
+    """
+    from swin_tutorial.audit import command
+
+    is_right = command.run(
+        target,
+        dim=dim,
+        window_size=window_size,
+        shift_size=shift_size,
+        axes=axes,
+        sizes=sizes,
+        padding=padding,
+        periodic=periodic,
+        keys=keys,
+        layout=layout,
+        build=build,
+        json_file=json_file,
+        figure_file=figure_file,
+    )
+    if not is_right:
+        sys.exit(1)
+
+
 # --- training ---
 
 

@@ -7,7 +7,17 @@ from typing import NamedTuple
 from swin_tutorial import cli
 
 COMMANDS = {
-    (): ("doctor", "lab", "train", "evaluate", "experiments", "data", "bench", "--version"),
+    (): (
+        "doctor",
+        "lab",
+        "audit",
+        "train",
+        "evaluate",
+        "experiments",
+        "data",
+        "bench",
+        "--version",
+    ),
     ("experiments",): ("run", "list"),
     ("data",): ("list", "fetch"),
     ("bench",): ("masks", "model", "attention", "capture", "data"),

@@ -45,7 +45,7 @@ def test_nothing_asked_is_help():
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        ("trai", ["Unrecognized options: trai", "lab, train, evaluate"]),
+        ("trai", ["Unrecognized options: trai", "lab, audit, train, evaluate"]),
         ("lab --port eight", ["--port", "'eight'"]),
         ("data", ["Expected one of {list, fetch}"]),
         ("data fetch", ["Missing from swin-tutorial data fetch", "NAME"]),

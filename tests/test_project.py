@@ -46,6 +46,7 @@ ORDER = [
     "data",
     "training",
     "figures",
+    "audit",
     "explorer",
     "exercises",
     "bench",

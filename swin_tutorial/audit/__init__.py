@@ -6,7 +6,7 @@
 ``audit`` takes any callable that maps ``b *size c`` to ``b *size c``.
 """
 
-from swin_tutorial.audit.audit import audit, audit_builder, audit_stage, assert_mask_is_right
+from swin_tutorial.audit.audit import assert_mask_is_right, audit, audit_builder, audit_stage
 from swin_tutorial.audit.museum import MUSEUM, Mistake
 from swin_tutorial.audit.report import AuditReport
 

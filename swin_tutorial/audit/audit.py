@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tqdm.auto import tqdm
-
 from swin_tutorial.audit.diagnosis import diagnose
 from swin_tutorial.audit.findings import Case, watch
 from swin_tutorial.audit.geometries import default_geometries, default_sizes
@@ -117,6 +115,12 @@ def assert_mask_is_right(block: Callable, **geometry: object) -> None:
     assert report.is_right, f"\n{report}"
 
 
+def _with_bar(cases: list[Case]) -> Iterable[Case]:
+    from tqdm.auto import tqdm  # only where a bar is asked for
+
+    return tqdm(cases, "audit")
+
+
 def _audit(
     make: Callable[[Case], Callable],
     cases: list[Case],
@@ -128,7 +132,9 @@ def _audit(
     check_size("dim", dim)
     if not cases:
         raise ValueError("there is no size to audit at: pass at least one")
-    watched = watch(make, tqdm(cases, "audit", disable=not progress), dim, keys)
+    if keys is not None:
+        check_size("keys", keys)
+    watched = watch(make, _with_bar(cases) if progress else cases, dim, keys)
     report = AuditReport(watched)
     if report.is_right:
         return report

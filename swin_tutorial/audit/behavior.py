@@ -35,7 +35,8 @@ class Behavior:
         softness: the largest weight of a key that the mask must forbid, beside the largest of one
             that it allows: 0 for a mask of minus infinity, about 1e-44 for one of -100, about 1
             for none.
-        is_bias_an_offset: whether the position bias is a function of query minus key.
+        is_bias_an_offset: whether the position bias is a function of query minus key; asked where
+            the windows are right.
     """
 
     depends: Bool[Tensor, "q k"] | None
@@ -70,13 +71,17 @@ def observe(
         return Behavior(None, str(error))
     tokens = constant.flatten(1, -2)
     is_readable = len(grids) == 1 and with_gradients
+    expected = true_dependence(grids)[:, slice(None) if keys is None else list(keys)]
+    are_windows_right = torch.equal(depends, expected)
     return Behavior(
         depends,
         has_nan=not bool(alone.isfinite().all()),
         keeps_constant=not bool(has_moved(tokens, tokens[:, :1]).any()),
         batch_agrees=agrees,
         softness=softness(block, x, grids[0]) if is_readable else None,
-        is_bias_an_offset=is_bias_an_offset(block, grids[0], dim) if is_readable else None,
+        is_bias_an_offset=(
+            is_bias_an_offset(block, grids[0], dim) if is_readable and are_windows_right else None
+        ),
     )
 
 

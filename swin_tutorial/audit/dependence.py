@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.reference import true_windows
-from swin_tutorial.windows import size_text
 
 # An output has moved if it differs by more than this times the largest output.  That is far above
 # rounding and far below what any visible token adds.
@@ -65,7 +65,8 @@ def subject(block: Callable, example: Float[Tensor, "b *size c"]) -> Subject:
 
     A PyTorch module is copied and put in evaluation mode; parameters that are all alike (zeros, as
     libraries begin with) get random numbers, so that what they multiply shows.  Double precision is
-    tried first, since it tells a weight of 1e-9 from rounding; then single; then NumPy arrays.
+    tried first, since it tells a weight of 1e-9 from rounding, unless the block computes a step in
+    single precision; then single; then NumPy arrays.
     Raises BlockError, the one of single precision, if it takes none.
     """
     forms = []
@@ -74,14 +75,29 @@ def subject(block: Callable, example: Float[Tensor, "b *size c"]) -> Subject:
     else:
         forms += [Subject(block, dtype) for dtype in (torch.float64, torch.float32)]
         forms += [Subject(block, torch.float32, takes_arrays=True)]
-    errors = []
+    errors: dict[torch.dtype, BlockError] = {}
     for form in forms:
         try:
-            form(example.to(form.dtype))
-            return form
+            x = example.to(form.dtype)
+            with _Rounding() as rounding:
+                form(x)
+            if not rounding.seen:
+                return form
         except BlockError as error:
-            errors.append(error)
-    raise errors[1]
+            errors.setdefault(form.dtype, error)
+    raise errors[torch.float32]
+
+
+class _Rounding(TorchDispatchMode):
+    """Notices an operation that makes single precision of double, as a softmax may be told to."""
+
+    seen = False
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        out = operation(*args, **(kwargs or {}))
+        is_double = any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in args)
+        self.seen |= is_double and isinstance(out, Tensor) and out.dtype == torch.float32
+        return out
 
 
 def _module_subject(block: nn.Module, dtype: torch.dtype) -> Subject:
@@ -128,7 +144,7 @@ def dependence(
     tokens = prod(x.shape[1:-1])
     keys = list(range(tokens) if keys is None else keys)
     others = random_map((tokens,), x.shape[-1], x.dtype, seed=10**9)[0]
-    columns: dict[int, Bool[Tensor, "q"]] = {}
+    columns: dict[int, Bool[Tensor, q]] = {}
     groups = [(sorted(keys, key=lambda key: int(windows[key])), torch.ones(tokens).bool())]
     while groups:
         # Groups of one color move no output in common: their i-th parts are changed together.
@@ -161,7 +177,7 @@ def _split(group: list[int], windows: Int[Tensor, "tokens"]) -> list[list[int]]:
 
 def _colors(groups: list[tuple[list[int], Bool[Tensor, "q"]]]) -> list[int]:
     """Return a color for each group; two of the same color move no output in common."""
-    taken: list[Bool[Tensor, "q"]] = []
+    taken: list[Bool[Tensor, q]] = []
     colors = []
     for _, reach in groups:
         color = next((i for i, t in enumerate(taken) if not bool((t & reach).any())), len(taken))

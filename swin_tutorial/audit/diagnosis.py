@@ -34,6 +34,9 @@ class Diagnosis:
     nearest: Mistake | None = None
 
 
+NO_DIAGNOSIS = Diagnosis()
+
+
 def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None) -> Diagnosis:
     """Return the mistake whose specimen behaves the same on every map, or the nearest one.
 
@@ -46,11 +49,12 @@ def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None
         keys: how many tokens were changed on each map.
     """
     wrong = [finding for finding in watched.findings if finding.faults]
-    wrong.sort(key=lambda finding: finding.expected.numel())
+    # That a block raises says little, so these maps come last.
+    wrong.sort(key=lambda finding: (bool(finding.behavior.error), finding.expected.numel()))
     if all(finding.behavior.error for finding in watched.findings):
-        return Diagnosis()
+        return NO_DIAGNOSIS
     if not wrong and not watched.state:
-        return Diagnosis()  # its windows are right
+        return NO_DIAGNOSIS  # its windows are right
     visible = [mistake for mistake in MUSEUM.values() if not mistake.is_hidden]
     # Most mistakes are ruled out by a few tokens of the smallest map on which the block fails.
     same = [
@@ -79,7 +83,7 @@ def specimens(kind: type[Specimen], is_rebuilt: bool = False) -> Callable[[Case]
     made: dict[tuple, Callable] = {}
 
     def make(case: Case) -> Callable:
-        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding) for g in case)
+        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding[0]) for g in case)
         if is_rebuilt or geometry not in made:
             made[geometry] = _Chain([kind(*values) for values in geometry])
         return made[geometry]
@@ -110,7 +114,8 @@ def _specimen_finding(
 
 
 def _may_be(mistake: Mistake, finding: Finding) -> bool:
-    """Return whether the specimen does the same on a map, and wrong; at first, as to a few tokens."""
+    """Return whether the specimen does the same on a map, and wrong."""
+    # A few tokens rule out most.
     if not _alike(finding, _specimen_finding(mistake, finding.case, _FEW_KEYS)):
         return False
     again = _specimen_finding(mistake, finding.case, with_gradients=True)

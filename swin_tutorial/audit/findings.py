@@ -154,13 +154,19 @@ def watch(
         x = random_map(size, dim, torch.float64)
         try:
             block = make(case)
-            _, form = asked.setdefault(id(block), (block, subject(block, x)))
-            x = x.to(form.dtype)
+        except Exception as error:  # whatever somebody else's code raises
+            findings.append(Finding(case, Behavior(None, error_text(error)), chosen))
+            continue
+        try:
+            if id(block) not in asked:
+                asked[id(block)] = block, subject(block, x)
+            _, form = asked[id(block)]
             if first is None:
+                x = x.to(form.dtype)
                 with torch.no_grad():
                     first = form, x, form(x)
             behavior = observe(form, case, dim, chosen, with_gradients)
-        except Exception as error:  # of the block, or of what builds it
+        except BlockError as error:
             behavior = Behavior(None, error_text(error))
         findings.append(Finding(case, behavior, chosen))
     found = tuple(findings)

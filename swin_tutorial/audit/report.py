@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from swin_tutorial.audit.diagnosis import Diagnosis
+from swin_tutorial.audit.diagnosis import NO_DIAGNOSIS, Diagnosis
 from swin_tutorial.audit.findings import Finding, Pair, Watched
 from swin_tutorial.audit.museum.mistake import Mistake
 from swin_tutorial.windows import size_text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AuditReport:
     """The result of an audit.  Print it, or show it in a notebook.
 
@@ -18,7 +18,7 @@ class AuditReport:
     """
 
     watched: Watched
-    diagnosis: Diagnosis = Diagnosis()
+    diagnosis: Diagnosis = NO_DIAGNOSIS
 
     @property
     def mistake(self) -> Mistake | None:
@@ -138,25 +138,34 @@ class AuditReport:
             )
         if self.is_right and self.softness:
             lines.append(
-                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight of "
-                "a visible one, and a large score brings it back. Use minus infinity."
+                f"The mask is finite: a masked key keeps up to {self.softness:.0e} of the weight "
+                "of a visible one, and a large score brings it back. Use minus infinity."
             )
         if self.watched.pushed_leaks:
             lines.append(
-                f"With queries and keys a thousand times as large, {self.watched.pushed_leaks} pairs "
-                "leak."
+                "With queries and keys a thousand times as large, "
+                f"{self.watched.pushed_leaks} pairs leak."
             )
         if any(f.sees_padding and f.may_see_padding for f in self.findings):
             lines.append("Real tokens see padding, as in most public code.")
         return lines
 
+    __repr__ = __str__  # what a notebook keeps beside the picture
+
     def figure(self):
         """Draw who should attend to whom, and who does, on the smallest map that fails."""
         from swin_tutorial.figures.audit import draw_finding
 
-        return draw_finding(self.smallest or self.findings[0])
+        return draw_finding(self.smallest or self.findings[0], self._headline())
 
-    def _repr_png_(self) -> bytes:
-        from swin_tutorial.figures.style import as_png
+    def _headline(self) -> str:
+        return f"{self._verdict()}{f': {self.mistake.name}' if self.mistake else ''}"
 
-        return as_png(self.figure())
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        """Return the picture, with its size and alternative text, for a notebook."""
+        from swin_tutorial.figures.audit import finding_title
+        from swin_tutorial.figures.style import as_png, shown_width
+
+        figure = self.figure()
+        words = f"Audit: {self._headline()}. {finding_title(self.smallest or self.findings[0])}"
+        return as_png(figure), {"alt": words, "width": shown_width(figure)}

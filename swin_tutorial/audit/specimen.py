@@ -21,7 +21,8 @@ class Specimen:
     Args:
         window_size, shift_size: one number per axis.
         periodic: per axis, whether its two ends are neighbors.
-        padding: "attend" lets real tokens see padding, as public code does; "mask" does not.
+        padding: "attend" lets real tokens see padding, as public code does; "mask" does not.  One
+            value, or one per axis.
     """
 
     max_tokens_for_bias = 16  # the table has an entry for every offset up to this one
@@ -31,12 +32,12 @@ class Specimen:
         window_size: Numbers,
         shift_size: Numbers,
         periodic: tuple[bool, ...] | None = None,
-        padding: str = "attend",
+        padding: str | tuple[str, ...] = "attend",
     ):
         self.window_size = tuple(window_size)
         self.shift_size = tuple(shift_size)
         self.periodic = periodic or (False,) * len(self.window_size)
-        self.padding = padding
+        self.padding = (padding,) * len(window_size) if isinstance(padding, str) else padding
 
     def __call__(self, x: Float[Tensor, "b *size c"]) -> Float[Tensor, "b *size c"]:
         size = tuple(x.shape[1:-1])
@@ -92,7 +93,7 @@ class Specimen:
         strips = (position - shift) // window + 1
         if self.periodic[axis]:
             strips = strips % (full // window)
-        elif self.padding == "mask":
+        elif self.padding[axis] == "mask":
             strips[position >= size] = full  # a strip of its own
         return strips
 

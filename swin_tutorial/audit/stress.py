@@ -50,8 +50,8 @@ def growth(block: Subject, cases: Sequence[Case], dim: int) -> str:
             moved = has_moved(after.flatten(1, -2), before.flatten(1, -2))[0]
             if bool((moved & _complete(case)).any()):
                 return (
-                    f"when the map of {size_text(size)} grew to {size_text(larger[0].size)}, tokens "
-                    "changed whose windows were complete before"
+                    f"when the map of {size_text(size)} grew to {size_text(larger[0].size)}, "
+                    "tokens changed whose windows were complete before"
                 )
     return ""
 

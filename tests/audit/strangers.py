@@ -88,7 +88,7 @@ class Official(nn.Module):
     def weigh(self, scores, mask):
         bn, heads, n, _ = scores.shape
         scores = scores.reshape(-1, len(mask), heads, n, n) + mask[None, :, None].to(scores.dtype)
-        return scores.view(bn, heads, n, n).softmax(-1)
+        return scores.reshape(bn, heads, n, n).softmax(-1)
 
 
 class SliceOffByOne(Official):
@@ -144,7 +144,7 @@ class ViewMixesBatchAndWindows(Official):
     def weigh(self, scores, mask):
         bn, heads, n, _ = scores.shape
         scores = scores.reshape(len(mask), -1, heads, n, n) + mask[:, None, None].to(scores.dtype)
-        return scores.view(bn, heads, n, n).softmax(-1)
+        return scores.reshape(bn, heads, n, n).softmax(-1)
 
 
 class CacheByCount(Official):

@@ -2,9 +2,8 @@
 
 import pytest
 
-from swin_tutorial.audit import MUSEUM, audit, audit_builder, audit_stage
+from swin_tutorial.audit import MUSEUM, audit
 from swin_tutorial.audit.specimen import Specimen
-from swin_tutorial.grid import WindowGrid
 
 # Nothing is wrong with these unless padding is masked, or the axis is a ring.
 MASKED_PADDING = {"padding mask not rolled", "real tokens see padding"}

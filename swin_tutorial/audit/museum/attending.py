@@ -21,8 +21,8 @@ class ScoresMultiplied(Specimen):
 
 @mistake(
     "weights multiplied by the mask",
-    "You masked after softmax, so the weights of a query no longer add up to 1, and their sum still "
-    "depends on masked keys. Mask the scores, before softmax.",
+    "You masked after softmax, so the weights of a query no longer add up to 1, and their sum "
+    "still depends on masked keys. Mask the scores, before softmax.",
 )
 class WeightsMultiplied(Specimen):
     def weights(self, q, k, mask, window):
@@ -51,8 +51,8 @@ class WrongSign(Specimen):
 
 @mistake(
     "queries masked in place of keys",
-    "A query that may not see some key got minus infinity for all keys, and its softmax is NaN. Mask "
-    "pairs of query and key.",
+    "A query that may not see some key got minus infinity for all keys, and its softmax is NaN. "
+    "Mask pairs of query and key.",
 )
 class WholeRowMasked(Specimen):
     def additive(self, mask):
@@ -71,8 +71,8 @@ class SoftmaxOverQueries(Specimen):
 
 @mistake(
     "softmax forgotten",
-    "The scores were used as weights without softmax. Take softmax over the keys after the mask is "
-    "added.",
+    "The scores were used as weights without softmax. Take softmax over the keys after the mask "
+    "is added.",
 )
 class SoftmaxForgotten(Specimen):
     def weights(self, q, k, mask, window):
@@ -81,8 +81,8 @@ class SoftmaxForgotten(Specimen):
 
 @mistake(
     "one head only",
-    "The mask was added to the scores of the first head, and the others attend to everything. Give "
-    "it an axis for the heads, so that it reaches all of them.",
+    "The mask was added to the scores of the first head, and the others attend to everything. "
+    "Give it an axis for the heads, so that it reaches all of them.",
     same_as=AS_NO_MASK,
 )
 class OneHeadOnly(Specimen):
@@ -97,8 +97,8 @@ class OneHeadOnly(Specimen):
 
 @mistake(
     "repeat_interleave for repeat",
-    "Windows come image by image, and you repeated each window's mask for the batch before the next "
-    "window's. Repeat the whole list of masks once for each image.",
+    "Windows come image by image, and you repeated each window's mask for the batch before the "
+    "next window's. Repeat the whole list of masks once for each image.",
 )
 class RepeatInterleave(Specimen):
     def weights(self, q, k, mask, window):

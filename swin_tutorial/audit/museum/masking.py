@@ -60,8 +60,8 @@ class SlicesOnWrongAxes(Specimen):
 
 @mistake(
     "labels of the axes added",
-    "You added the row's label and the column's, and different regions got the same sum. Number the "
-    "pairs: row label times the number of column labels, plus column label.",
+    "You added the row's label and the column's, and different regions got the same sum. Number "
+    "the pairs: row label times the number of column labels, plus column label.",
 )
 class LabelsAdded(Specimen):
     def labels(self, size, full, window, shift):
@@ -75,8 +75,8 @@ class LabelsAdded(Specimen):
 
 @mistake(
     "labels not rolled",
-    "You labeled the windows of the map before the roll, and left the labels there. Roll them with "
-    "the map, or label the rolled map.",
+    "You labeled the windows of the map before the roll, and left the labels there. Roll them "
+    "with the map, or label the rolled map.",
 )
 class LabelsNotRolled(Specimen):
     def strips(self, size, full, window, shift, axis):
@@ -104,8 +104,8 @@ class LabelsOfPlainWindows(Specimen):
 
 @mistake(
     "strips cut at window - shift",
-    "The first shifted window holds `shift` tokens, so the cuts are at shift, shift + window, and so "
-    "on. Yours start at window - shift.",
+    "The first shifted window holds `shift` tokens, so the cuts are at shift, shift + window, and "
+    "so on. Yours start at window - shift.",
 )
 class StripsCutAtTheRest(Specimen):
     def strips(self, size, full, window, shift, axis):
@@ -152,8 +152,8 @@ class MaskShiftsSwapped(Specimen):
 
 @mistake(
     "mask keeps the shift that the roll dropped",
-    "Where one window spans an axis the map is not rolled, but the mask still cuts it there. Use one "
-    "shift for both.",
+    "Where one window spans an axis the map is not rolled, but the mask still cuts it there. Use "
+    "one shift for both.",
 )
 class MaskKeepsShift(Specimen):
     def labels(self, size, full, window, shift):
@@ -162,8 +162,8 @@ class MaskKeepsShift(Specimen):
 
 @mistake(
     "mask cached by the number of windows",
-    "The mask was stored under the number of windows, and maps of other sides have as many: 2 by 6 "
-    "is 3 by 4. Store it under the size of the map.",
+    "The mask was stored under the number of windows, and maps of other sides have as many: 2 by "
+    "6 is 3 by 4. Store it under the size of the map.",
     remembers=True,
 )
 class CachedByNumberOfWindows(Specimen):
@@ -192,8 +192,8 @@ class CachedFromFirstCall(Specimen):
 
 @mistake(
     "column-first tokens in the mask",
-    "The mask counts the tokens of a window column by column, and the map row by row. Use one order "
-    "for both: cut the labels as you cut the map.",
+    "The mask counts the tokens of a window column by column, and the map row by row. Use one "
+    "order for both: cut the labels as you cut the map.",
 )
 class ColumnFirstTokens(Specimen):
     def mask(self, size, full, window, shift):
@@ -204,8 +204,8 @@ class ColumnFirstTokens(Specimen):
 
 @mistake(
     "column-first windows in the mask",
-    "The mask counts windows column by column, and the map row by row. Use one order for both: cut "
-    "the labels as you cut the map.",
+    "The mask counts windows column by column, and the map row by row. Use one order for both: "
+    "cut the labels as you cut the map.",
 )
 class ColumnFirstWindows(Specimen):
     def mask(self, size, full, window, shift):
@@ -263,8 +263,8 @@ class OnlyLastWindowMasked(Specimen):
 
 @mistake(
     "mask inverted",
-    "You allow what must be forbidden and forbid what is allowed. In a boolean mask True means: may "
-    "attend.",
+    "You allow what must be forbidden and forbid what is allowed. In a boolean mask True means: "
+    "may attend.",
 )
 class MaskInverted(Specimen):
     def compare(self, ids):
@@ -273,8 +273,9 @@ class MaskInverted(Specimen):
 
 @mistake(
     "labels minus themselves",
-    "The labels had a leading axis of 1, so unsqueeze(1) - unsqueeze(2) took each label from itself, "
-    "and all differences are 0. Compare token with token: labels of shape (windows, tokens).",
+    "The labels had a leading axis of 1, so unsqueeze(1) - unsqueeze(2) took each label from "
+    "itself, and all differences are 0. Compare token with token: labels of shape (windows, "
+    "tokens).",
     seen="a create_attn_mask(window_size, shift_size) that circulates in question-and-answer pages",
     same_as=AS_NO_MASK,
 )
@@ -288,8 +289,8 @@ class LabelsMinusThemselves(Specimen):
 
 @mistake(
     "masked in one direction only",
-    "You masked where the difference of labels is positive, so a query of a higher region still sees "
-    "keys of a lower one. Any difference but 0 forbids.",
+    "You masked where the difference of labels is positive, so a query of a higher region still "
+    "sees keys of a lower one. Any difference but 0 forbids.",
 )
 class OneDirection(Specimen):
     def compare(self, ids):
@@ -307,8 +308,8 @@ class NeighboringLabels(Specimen):
 
 @mistake(
     "compared with the first token only",
-    "The mask compares each key with the first token of the window, whoever asks. Compare every query "
-    "with every key.",
+    "The mask compares each key with the first token of the window, whoever asks. Compare every "
+    "query with every key.",
 )
 class ComparedWithFirstToken(Specimen):
     def compare(self, ids):
@@ -327,8 +328,8 @@ class LookAhead(Specimen):
 
 @mistake(
     "look-ahead mask besides",
-    "The regions are right, but on top of them each token sees only those that come before it. Leave "
-    "the look-ahead mask out.",
+    "The regions are right, but on top of them each token sees only those that come before it. "
+    "Leave the look-ahead mask out.",
 )
 class LookAheadBesides(Specimen):
     def compare(self, ids):

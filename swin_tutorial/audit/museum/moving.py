@@ -13,8 +13,8 @@ from swin_tutorial.audit.specimen import Specimen, cut, join, map_dims
 
 @mistake(
     "padded at the start",
-    "You put the padding before the first token, so every window begins elsewhere. Pad at the end of "
-    "each axis.",
+    "You put the padding before the first token, so every window begins elsewhere. Pad at the end "
+    "of each axis.",
 )
 class PaddedAtTheStart(Specimen):
     def pad(self, x, window):
@@ -27,8 +27,8 @@ class PaddedAtTheStart(Specimen):
 
 @mistake(
     "padding of the axes swapped",
-    "torch.nn.functional.pad counts from the last axis, and yours pads the width by what the height "
-    "lacks. Write (0, 0, 0, pad_w, 0, pad_h).",
+    "torch.nn.functional.pad counts from the last axis, and yours pads the width by what the "
+    "height lacks. Write (0, 0, 0, pad_w, 0, pad_h).",
 )
 class PaddingSwapped(Specimen):
     def pad(self, x, window):
@@ -38,8 +38,8 @@ class PaddingSwapped(Specimen):
 
 @mistake(
     "a whole window of padding too many",
-    "You padded by window - size % window, which is a whole window where the map divides. Take that "
-    "modulo the window.",
+    "You padded by window - size % window, which is a whole window where the map divides. Take "
+    "that modulo the window.",
 )
 class WindowOfPaddingTooMany(Specimen):
     def pad(self, x, window):
@@ -88,8 +88,8 @@ class RestLeftOut(Specimen):
 
 @mistake(
     "not shifted",
-    "The windows are not shifted at all: no pair crosses an edge of the plain windows. Roll the map "
-    "by -shift first, and back at the end.",
+    "The windows are not shifted at all: no pair crosses an edge of the plain windows. Roll the "
+    "map by -shift first, and back at the end.",
 )
 class NotShifted(Specimen):
     def fit(self, size):
@@ -108,8 +108,8 @@ class ShiftedOnOneAxisOnly(Specimen):
 
 @mistake(
     "rolled the wrong way",
-    "You rolled by +shift: tokens moved down and right. Roll by -shift, so that the first tokens go "
-    "to the far end.",
+    "You rolled by +shift: tokens moved down and right. Roll by -shift, so that the first tokens "
+    "go to the far end.",
 )
 class RolledTheWrongWay(Specimen):
     def roll(self, x, shift):
@@ -131,8 +131,8 @@ class ShiftNotUndone(Specimen):
 
 @mistake(
     "shift undone the wrong way",
-    "You rolled by -shift at the start and by -shift again at the end, so the map comes out rolled "
-    "twice as far. Roll back by +shift.",
+    "You rolled by -shift at the start and by -shift again at the end, so the map comes out "
+    "rolled twice as far. Roll back by +shift.",
 )
 class ShiftUndoneTheWrongWay(Specimen):
     def roll_back(self, x, shift):
@@ -141,8 +141,8 @@ class ShiftUndoneTheWrongWay(Specimen):
 
 @mistake(
     "roll forgotten",
-    "The mask is made for a rolled map, and the map was never rolled, neither there nor back. Roll "
-    "it by -shift before you cut it.",
+    "The mask is made for a rolled map, and the map was never rolled, neither there nor back. "
+    "Roll it by -shift before you cut it.",
 )
 class RollForgotten(Specimen):
     def roll(self, x, shift):
@@ -166,8 +166,8 @@ class RollShiftsSwapped(Specimen):
 
 @mistake(
     "rolled along batch or channels",
-    "A feature map is (b, h, w, c), so its axes are dims 1 and 2. You rolled the channels in place "
-    "of the height: name the dims.",
+    "A feature map is (b, h, w, c), so its axes are dims 1 and 2. You rolled the channels in "
+    "place of the height: name the dims.",
 )
 class RolledChannels(Specimen):
     def roll(self, x, shift):
@@ -179,8 +179,8 @@ class RolledChannels(Specimen):
 
 @mistake(
     "shortcut taken from the rolled map",
-    "The residual path starts after the roll, so each token adds another token's features. Keep the "
-    "block's input for the residual path.",
+    "The residual path starts after the roll, so each token adds another token's features. Keep "
+    "the block's input for the residual path.",
 )
 class ShortcutRolled(Specimen):
     def __call__(self, x):
@@ -193,9 +193,9 @@ class ShortcutRolled(Specimen):
 
 @mistake(
     "cut without moving axes",
-    "You reshaped the map to (windows, tokens) without a permutation, so a window holds tokens that "
-    "follow each other row by row. Split each axis in two first, then bring the windows to the "
-    "front.",
+    "You reshaped the map to (windows, tokens) without a permutation, so a window holds tokens "
+    "that follow each other row by row. Split each axis in two first, then bring the windows to "
+    "the front.",
 )
 class CutWithoutMovingAxes(Specimen):
     def partition(self, x, window):
@@ -207,8 +207,8 @@ class CutWithoutMovingAxes(Specimen):
 
 @mistake(
     "every other token in place of neighbors",
-    "You split each axis into (window, number of windows), so a window holds tokens that stand far "
-    "apart. Split it into (number of windows, window).",
+    "You split each axis into (window, number of windows), so a window holds tokens that stand "
+    "far apart. Split it into (number of windows, window).",
 )
 class StridedWindows(Specimen):
     def partition(self, x, window):
@@ -222,8 +222,8 @@ class StridedWindows(Specimen):
 
 @mistake(
     "height and width swapped in the cut",
-    "You read a map of h by w as one of w by h when you cut it. Take height and width in the order "
-    "of the shape.",
+    "You read a map of h by w as one of w by h when you cut it. Take height and width in the "
+    "order of the shape.",
 )
 class CutSidesSwapped(Specimen):
     def partition(self, x, window):
@@ -241,8 +241,8 @@ class ReverseSidesSwapped(Specimen):
 
 @mistake(
     "height and width swapped in cut and join",
-    "You read a map of h by w as one of w by h, both when you cut it and when you put it together. "
-    "Take height and width in the order of the shape.",
+    "You read a map of h by w as one of w by h, both when you cut it and when you put it "
+    "together. Take height and width in the order of the shape.",
 )
 class SidesSwapped(Specimen):
     def partition(self, x, window):

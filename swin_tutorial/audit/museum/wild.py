@@ -10,8 +10,8 @@ from swin_tutorial.audit.specimen import Specimen, map_dims
 
 @mistake(
     "no mask",
-    "Every pair in a window may attend, also tokens that only the roll has brought together. Add a "
-    "mask that compares region labels.",
+    "Every pair in a window may attend, also tokens that only the roll has brought together. Add "
+    "a mask that compares region labels.",
     same_as=AS_NO_MASK,
 )
 class NoMask(Specimen):
@@ -21,8 +21,8 @@ class NoMask(Specimen):
 
 @mistake(
     "shift kept on a one-window axis",
-    "Where one window spans an axis, it already holds every token of it. A shift there only cuts it "
-    "in two. Set the shift to 0 on each such axis.",
+    "Where one window spans an axis, it already holds every token of it. A shift there only cuts "
+    "it in two. Set the shift to 0 on each such axis.",
 )
 class ShiftKept(Specimen):
     def fit(self, size):
@@ -45,7 +45,6 @@ class ShiftDroppedOnAll(Specimen):
     "one-window test on the first axis only",
     "You compared the window with the height alone and used the answer for the width too. Decide "
     "about the shift on each axis by that axis.",
-    seen="transformers 5.23: Swinv2Layer takes window_size[0] and shift_size[0] for both axes",
 )
 class TestOnFirstAxisOnly(Specimen):
     def fit(self, size):
@@ -55,8 +54,8 @@ class TestOnFirstAxisOnly(Specimen):
 
 @mistake(
     "window shrunk on all axes",
-    "The shortest axis is no longer than a window, and you made the windows of all axes that short. "
-    "Windows on the other axes keep their size.",
+    "The shortest axis is no longer than a window, and you made the windows of all axes that "
+    "short. Windows on the other axes keep their size.",
     seen="microsoft/Swin-Transformer: SwinTransformerBlock sets window_size = min(input_resolution)",
 )
 class WindowShrunkOnAll(Specimen):
@@ -67,10 +66,50 @@ class WindowShrunkOnAll(Specimen):
 
 
 @mistake(
+    "window and shift of the first axis for all",
+    "You computed window and shift for each axis, and used those of the first axis for all. Keep "
+    "one of each per axis.",
+    seen="transformers 5.23: Swinv2Layer keeps window_size[0] and shift_size[0]",
+)
+class FirstAxisForAll(Specimen):
+    def fit(self, size):
+        window = min(size[0], self.window_size[0])
+        shift = 0 if size[0] <= window else self.shift_size[0]
+        return (window,) * len(size), (shift,) * len(size)
+
+
+@mistake(
+    "window shrunk, bias table not",
+    "On a small map the window shrinks, and the bias still has the shape of the large window: an "
+    "error. Keep the window and pad, or look the bias up for the window in use.",
+    seen="transformers 5.23: SwinLayer; its attention keeps the table that it was built with",
+)
+class BiasOfTheLargeWindow(WindowShrunkOnAll):
+    def __init__(self, *geometry):
+        super().__init__(*geometry)
+        self.built_for = self.window_size
+
+    def bias_index(self, window):
+        return super().bias_index(self.built_for)
+
+
+@mistake(
+    "window overwritten, bias table not",
+    "A call at a small size stored its window in the block, and the bias still has the shape of "
+    "the large one, so all later calls fail. Keep what depends on the map in local variables.",
+    seen="transformers 5.23: SwinLayer.set_shift_and_window_size, called at several sizes",
+    remembers=True,
+)
+class WindowOverwritten(BiasOfTheLargeWindow):
+    def fit(self, size):
+        self.window_size, self.shift_size = super().fit(size)
+        return self.window_size, self.shift_size
+
+
+@mistake(
     "state overwritten by a call",
     "A call at a small size stored its window and shift in the block, and all later calls used "
     "them. Keep what depends on the size of the map in local variables.",
-    seen="transformers 5.23: SwinLayer.set_shift_and_window_size; ClapAudioLayer has the same",
     remembers=True,
 )
 class StateOverwritten(WindowShrunkOnAll):
@@ -81,8 +120,8 @@ class StateOverwritten(WindowShrunkOnAll):
 
 @mistake(
     "shift changed in place",
-    "On a small map you set an entry of the block's own shift to 0, and it stays 0 on larger maps. "
-    "Change a copy.",
+    "On a small map you set an entry of the block's own shift to 0, and it stays 0 on larger "
+    "maps. Change a copy.",
     remembers=True,
 )
 class ShiftChangedInPlace(Specimen):
@@ -158,8 +197,8 @@ class SquareGuessed(Specimen):
 
 @mistake(
     "regions from the unpadded size",
-    "The map was padded, and you placed the cuts of the mask by its size before that. Place them by "
-    "the padded size.",
+    "The map was padded, and you placed the cuts of the mask by its size before that. Place them "
+    "by the padded size.",
 )
 class RegionsFromUnpaddedSize(Specimen):
     def strips(self, size, full, window, shift, axis):
@@ -171,8 +210,8 @@ class RegionsFromUnpaddedSize(Specimen):
 
 @mistake(
     "mask of the wrong size of map",
-    "The mask was made for a map of another size, with another number of windows: for the map before "
-    "merging, perhaps. Make it for the map that the block gets.",
+    "The mask was made for a map of another size, with another number of windows: for the map "
+    "before merging, perhaps. Make it for the map that the block gets.",
 )
 class MaskOfAnotherSize(Specimen):
     def mask(self, size, full, window, shift):
@@ -250,8 +289,8 @@ class FiniteMaskTooWeak(Specimen):
 
 @mistake(
     "mask added twice",
-    "The mask is added to the scores twice. With minus infinity this changes nothing, but a finite "
-    "mask becomes another number than the one written. Add it once.",
+    "The mask is added to the scores twice. With minus infinity this changes nothing, but a "
+    "finite mask becomes another number than the one written. Add it once.",
     seen="transformers 5.23: Swinv2SelfAttention.forward",
     is_hidden=True,
 )
@@ -262,8 +301,8 @@ class MaskAddedTwice(Specimen):
 
 @mistake(
     "bias index sliced for a smaller window",
-    "The window shrank, and you took the first rows and columns of the large window's index. Those "
-    "belong to the large window's rows of tokens. Compute the index for the window in use.",
+    "The window shrank, and you took the first rows and columns of the large window's index. "
+    "Those belong to the large window's rows of tokens. Compute the index for the window in use.",
 )
 class BiasIndexSliced(Specimen):
     def bias_index(self, window):
@@ -277,8 +316,8 @@ class BiasIndexSliced(Specimen):
 
 @mistake(
     "NaN when the window shrinks to 1",
-    "Offsets are divided by window - 1, and that is 0 for a window of one token. Divide by at least "
-    "1.",
+    "Offsets are divided by window - 1, and that is 0 for a window of one token. Divide by at "
+    "least 1.",
 )
 class NaNInAWindowOfOne(Specimen):
     def fit(self, size):
