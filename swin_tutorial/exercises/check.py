@@ -151,9 +151,14 @@ def _wrong(
 
 
 def diagnose(exercise: Exercise, attempt: Callable) -> WrongWay | None:
-    """Return the known mistake that answers every case as the attempt does, None if none does."""
+    """Return the known mistake that answers every case as the attempt does, None if none does.
+
+    An attempt that fails on every case could be any.
+    """
     cases = exercise.all_cases()
     answers = [_outcome(attempt, case) for case in cases]
+    if not any(returned for returned, _ in answers):
+        return None
     for way in exercise.wrong_ways:
         others = (_outcome(way.attempt, case) for case in cases)
         if all(map(_same_outcome, answers, others)):

@@ -118,10 +118,8 @@ class CounterStartsAgain(Official):
     def image(self, h, w, shift):
         image = torch.zeros(1, h, w, 1)
         for rows in self.slices(shift[0]):
-            count = 0
-            for columns in self.slices(shift[1]) if shift[1] else [slice(None)]:
+            for count, columns in enumerate(self.slices(shift[1]) if shift[1] else [slice(None)]):
                 image[:, rows, columns] = count
-                count += 1
         return image
 
 

@@ -68,8 +68,9 @@ class LabelsAdded(Specimen):
         ids = torch.zeros((), dtype=torch.int64)
         for axis in range(len(size)):
             strips = self.strips(size[axis], full[axis], window[axis], shift[axis], axis)
-            # As the slices number them: 0, 1 and 2 from the start to the end of the rolled axis.
-            ids = ids[..., None] + strips.unique(return_inverse=True)[1].roll(-1)
+            # Numbered as the slices are: from the start of the rolled axis to its end.
+            known, number = strips.unique(return_inverse=True)
+            ids = ids[..., None] + (number - number[0]) % len(known)
         return ids
 
 

@@ -232,7 +232,8 @@ class CutSidesSwapped(Specimen):
 
 @mistake(
     "height and width swapped in window_reverse",
-    "You put the windows back onto a map of w by h. Pass height and width in the order of the shape.",
+    "You put the windows back onto a map of w by h. Pass height and width in the order of the "
+    "shape.",
 )
 class ReverseSidesSwapped(Specimen):
     def reverse(self, windows, window, full):

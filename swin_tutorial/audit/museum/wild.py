@@ -56,7 +56,7 @@ class TestOnFirstAxisOnly(Specimen):
     "window shrunk on all axes",
     "The shortest axis is no longer than a window, and you made the windows of all axes that "
     "short. Windows on the other axes keep their size.",
-    seen="microsoft/Swin-Transformer: SwinTransformerBlock sets window_size = min(input_resolution)",
+    seen="microsoft/Swin-Transformer: SwinTransformerBlock, window_size = min(input_resolution)",
 )
 class WindowShrunkOnAll(Specimen):
     def fit(self, size):
