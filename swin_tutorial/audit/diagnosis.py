@@ -145,7 +145,7 @@ def _alike(ours: Finding, theirs: Finding) -> bool:
     biases = {mine.is_bias_an_offset, other.is_bias_an_offset}
     if False in biases and True in biases:
         return False
-    keys = _keys(theirs)
+    keys = _common_keys(ours, theirs)
     return torch.equal(_depends_on(ours, keys), _depends_on(theirs, keys))
 
 
@@ -169,7 +169,8 @@ def _overlap(mistake: Mistake, findings: list[Finding]) -> float:
     both = either = 0
     for ours in findings:
         theirs = _specimen_finding(mistake, ours.case, _FEW_KEYS)
-        mine, other = _wrong(ours, _keys(theirs)), _wrong(theirs, _keys(theirs))
+        keys = _common_keys(ours, theirs)
+        mine, other = _wrong(ours, keys), _wrong(theirs, keys)
         both += int((mine & other).sum())
         either += int((mine | other).sum())
     return both / max(either, 1)
@@ -193,6 +194,11 @@ def _without_self(relation: Bool[Tensor, "q k"], keys: list[int]) -> Bool[Tensor
     relation = relation.clone()
     relation[keys, range(len(keys))] = False
     return relation
+
+
+def _common_keys(ours: Finding, theirs: Finding) -> list[int]:
+    """Return the tokens that were changed for both."""
+    return sorted(set(_keys(ours)) & set(_keys(theirs)))
 
 
 def _keys(finding: Finding) -> list[int]:
