@@ -60,7 +60,7 @@ def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None
     same = [
         mistake
         for mistake in visible
-        if (mistake.remembers or (wrong and _may_be(mistake, wrong[0])))
+        if (mistake.remembers or (wrong and all(_may_be(mistake, f) for f in wrong)))
         and _is_same(mistake, watched, is_rebuilt, keys)
     ]
     first_ones: list[Mistake] = []

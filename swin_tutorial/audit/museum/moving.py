@@ -27,7 +27,7 @@ class PaddedAtTheStart(Specimen):
 
 @mistake(
     "padding of the axes swapped",
-    "torch.nn.functional.pad counts from the last axis, and yours pads the width by what the "
+    "F.pad counts from the last axis, and yours pads the width by what the "
     "height lacks. Write (0, 0, 0, pad_w, 0, pad_h).",
 )
 class PaddingSwapped(Specimen):
@@ -232,7 +232,8 @@ class CutSidesSwapped(Specimen):
 
 @mistake(
     "height and width swapped in window_reverse",
-    "You put the windows back onto a map of w by h. Pass height and width in the order of the shape.",
+    "You put the windows back onto a map of w by h. Pass height and width in the order of the "
+    "shape.",
 )
 class ReverseSidesSwapped(Specimen):
     def reverse(self, windows, window, full):

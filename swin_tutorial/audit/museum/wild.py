@@ -56,7 +56,7 @@ class TestOnFirstAxisOnly(Specimen):
     "window shrunk on all axes",
     "The shortest axis is no longer than a window, and you made the windows of all axes that "
     "short. Windows on the other axes keep their size.",
-    seen="microsoft/Swin-Transformer: SwinTransformerBlock sets window_size = min(input_resolution)",
+    seen="microsoft/Swin-Transformer: SwinTransformerBlock with input_resolution",
 )
 class WindowShrunkOnAll(Specimen):
     def fit(self, size):
@@ -192,7 +192,7 @@ class SquareGuessed(Specimen):
     def __call__(self, x):
         side = round(math.prod(x.shape[1:-1]) ** (1 / (x.ndim - 2)))
         square = x.reshape(len(x), *[side] * (x.ndim - 2), x.shape[-1])
-        return super().__call__(square).view(x.shape)
+        return super().__call__(square).reshape(x.shape)
 
 
 @mistake(
