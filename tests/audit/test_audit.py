@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from strangers import DIM, Official
 from torch import nn
 
 from swin_tutorial.audit import (
@@ -28,7 +29,6 @@ from swin_tutorial.model import SwinTransformerBlock
 
 pytestmark = pytest.mark.usefixtures("unchecked")  # three times as fast
 
-DIM = 8
 SMALL = [(8, 6), (4, 7), (3, 9)]
 
 
@@ -90,10 +90,10 @@ def test_some_keys_are_enough_to_find_a_leak():
 
 
 @pytest.mark.parametrize("name", ["no mask", "rolled the wrong way", "rolled before padded"])
-@pytest.mark.parametrize(("window", "shift"), [((4,), (1,)), ((3, 2, 4), (1, 1, 1))])
+@pytest.mark.parametrize(("window", "shift"), [((4,), (1,)), ((3, 2, 4), (1, 1, 2))])
 def test_mistakes_are_named_on_one_and_three_axes(name, window, shift):
     geometry = {"window_size": window, "shift_size": shift, "dim": 4}
-    sizes = None if len(window) == 1 else [(6, 5, 4), (3, 4, 9), (6, 4, 8)]
+    sizes = None if len(window) == 1 else [(6, 5, 4), (3, 2, 9), (6, 2, 8)]
     assert audit(specimen("", window, shift), sizes=sizes, **geometry).is_right
     report = audit(specimen(name, window, shift), sizes=sizes, **geometry)
     assert report.mistake.name == name
@@ -209,7 +209,7 @@ def test_what_a_call_leaves_behind_is_found():
 
         def __call__(self, x):
             self.calls += 1
-            return super().__call__(x) + (self.calls > 40)
+            return super().__call__(x) + (self.calls > 10)
 
     report = audit(Counts((4, 4), (1, 1)), window_size=4, shift_size=1, dim=4, sizes=[(8, 6)])
     assert not report.is_right
@@ -221,11 +221,10 @@ def test_what_a_call_leaves_behind_is_found():
 
 def test_the_bias_of_several_heads_is_read():
     for heads in (1, 2, 4):
-        block = our_block(heads)
+        block = Official(heads=heads)
         report = audit(block, window_size=4, shift_size=1, dim=DIM, sizes=[(8, 12)])
         assert report.findings[0].behavior.is_bias_an_offset is True
-        index = block.attn.relative_position_index
-        index.copy_(index.flatten().roll(1).view(index.shape))
+        block.index = block.index.flatten().roll(1).view(block.index.shape)
         report = audit(block, window_size=4, shift_size=1, dim=DIM, sizes=[(8, 12)])
         assert "position bias" in report.findings[0].faults[0]
 
@@ -275,7 +274,6 @@ def test_padding_that_real_tokens_see_is_told_or_a_fault():
     assert audit(specimen("", padding="mask"), **options).findings[1].sees_padding is False
     report = audit(specimen(""), padding="mask", **options)
     assert report.findings[1].faults == ["real tokens see padding"]
-    assert report.mistake.name == "real tokens see padding"
 
 
 def test_a_complete_window_does_not_change_as_the_map_grows():
@@ -295,8 +293,8 @@ def test_a_complete_window_does_not_change_as_the_map_grows():
 
 
 def test_a_report_says_what_is_wrong_where():
-    report = audit(specimen("no mask"), window_size=4, shift_size=1, dim=4, sizes=[(8, 8), (3, 5)])
-    assert report.smallest.grid.size == (3, 5)
+    report = audit(specimen("no mask"), window_size=4, shift_size=1, dim=4, sizes=[(8, 8), (3, 7)])
+    assert report.smallest.grid.size == (3, 7)
     assert report.leaks
     assert not report.losses
     assert MUSEUM["no mask"].sentence in str(report)
