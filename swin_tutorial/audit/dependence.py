@@ -20,6 +20,8 @@ from swin_tutorial.reference import true_windows
 _MOVED = {torch.float64: 1e-10, torch.float32: 3e-6}
 _VALUES_AT_ONCE = 2_000_000
 
+Group = tuple[list[int], Tensor]  # some tokens, and the outputs that they may move
+
 
 class BlockError(Exception):
     """The block raised an error, or returned something that is no feature map of its input's size.
@@ -81,7 +83,7 @@ def subject(block: Callable, example: Float[Tensor, "b *size c"]) -> Subject:
             x = example.to(form.dtype)
             with _Rounding() as rounding:
                 form(x)
-            if not rounding.seen:
+            if not (rounding.seen and form.dtype == torch.float64):
                 return form
         except BlockError as error:
             errors.setdefault(form.dtype, error)
@@ -130,7 +132,7 @@ def dependence(
     One token at a time would take a call for each.  Instead, tokens are changed in groups, and a
     group that moves some outputs is split: first between windows, then into single tokens.  Groups
     that move no output in common are asked about in the same call.  So a block that keeps to its
-    windows is asked about as many times as a window has tokens, and a few more.
+    windows is asked about as many times as a window has tokens, and a few times more.
 
     Args:
         block: what is asked.
@@ -143,39 +145,52 @@ def dependence(
     """
     tokens = prod(x.shape[1:-1])
     keys = list(range(tokens) if keys is None else keys)
+    number = windows.tolist()
     others = random_map((tokens,), x.shape[-1], x.dtype, seed=10**9)[0]
-    columns: dict[int, Bool[Tensor, q]] = {}
-    groups = [(sorted(keys, key=lambda key: int(windows[key])), torch.ones(tokens).bool())]
-    while groups:
-        # Groups of one color move no output in common: their i-th parts are changed together.
-        rounds: dict[tuple[int, int], list[tuple[list[int], Tensor]]] = {}
-        for color, (group, reach) in zip(_colors(groups), groups, strict=True):
-            for i, part in enumerate(_split(group, windows)):
-                rounds.setdefault((color, i), []).append((part, reach))
-        groups = []
-        changes = [[key for part, _ in asked for key in part] for asked in rounds.values()]
-        for asked, moved in zip(
-            rounds.values(), _moved_outputs(block, x, changes, others), strict=True
-        ):
-            for part, reach in asked:
-                if len(part) == 1:
-                    columns[part[0]] = moved & reach
-                else:
-                    groups.append((part, moved & reach))
+
+    # 1. Tell the windows apart: split all tokens in halves until each group lies in one window.
+    pending = [(sorted(keys, key=number.__getitem__), torch.ones(tokens, dtype=torch.bool))]
+    in_one_window: list[Group] = []
+    while pending:
+        in_one_window += [group for group in pending if len({number[k] for k in group[0]}) == 1]
+        mixed = [group for group in pending if len({number[k] for k in group[0]}) > 1]
+        pending = _ask(block, x, others, [(group, _halves(group[0], number)) for group in mixed])
+    # 2. Tell the tokens apart.
+    split = [(group, [[key] for key in group[0]]) for group in in_one_window]
+    columns = {key: moved for (key,), moved in _ask(block, x, others, split)}
     return torch.stack([columns[key] for key in keys], dim=1)
 
 
-def _split(group: list[int], windows: Int[Tensor, "tokens"]) -> list[list[int]]:
-    """Return the tokens of half of the windows and of the other half, or each token of a window."""
-    numbers = sorted({int(windows[key]) for key in group})
-    if len(numbers) == 1:
-        return [[key] for key in group]
+def _halves(group: list[int], number: list[int]) -> list[list[int]]:
+    """Return the tokens of the first half of the windows, and of the others."""
+    numbers = sorted({number[key] for key in group})
     middle = numbers[len(numbers) // 2]
-    cut = next(i for i, key in enumerate(group) if int(windows[key]) == middle)
-    return [group[:cut], group[cut:]]
+    first = [key for key in group if number[key] < middle]
+    return [first, group[len(first) :]]
 
 
-def _colors(groups: list[tuple[list[int], Bool[Tensor, "q"]]]) -> list[int]:
+def _ask(
+    block: Subject,
+    x: Float[Tensor, "1 *size c"],
+    others: Float[Tensor, "tokens c"],
+    split: list[tuple[Group, list[list[int]]]],
+) -> list[Group]:
+    """Return which outputs each part of each group moves."""
+    # Groups of one color move no output in common: their i-th parts are changed together.
+    together: dict[tuple[int, int], list[Group]] = {}
+    for color, ((_, reach), parts) in zip(_colors([g for g, _ in split]), split, strict=True):
+        for i, part in enumerate(parts):
+            together.setdefault((color, i), []).append((part, reach))
+    changes = [[key for part, _ in parts for key in part] for parts in together.values()]
+    outputs = _moved_outputs(block, x, changes, others)
+    return [
+        (part, moved & reach)
+        for parts, moved in zip(together.values(), outputs, strict=True)
+        for part, reach in parts
+    ]
+
+
+def _colors(groups: list[Group]) -> list[int]:
     """Return a color for each group; two of the same color move no output in common."""
     taken: list[Bool[Tensor, q]] = []
     colors = []
@@ -193,18 +208,18 @@ def _moved_outputs(
     x: Float[Tensor, "1 *size c"],
     changes: list[list[int]],
     others: Float[Tensor, "tokens c"],
-) -> Bool[Tensor, "changes q"]:
+) -> list[Bool[Tensor, "q"]]:
     """Return for each set of tokens which outputs move when these tokens become others."""
     at_once = max(1, _VALUES_AT_ONCE // x.numel())
-    moved = []
+    moved: list[Tensor] = []
     for first in range(0, len(changes), at_once):
         chunk = changes[first : first + at_once]
         batch = x.repeat(len(chunk) + 1, *[1] * (x.ndim - 1))  # the last one stays as it is
         for changed, keys in zip(batch.flatten(1, -2), chunk, strict=False):
             changed[keys] = others[keys]
         out = block(batch).flatten(1, -2)
-        moved.append(has_moved(out[:-1], out[-1:]))
-    return torch.cat(moved)
+        moved += has_moved(out[:-1], out[-1:])
+    return moved
 
 
 def has_moved(out: Float[Tensor, "b n c"], base: Float[Tensor, "#b #n c"]) -> Bool[Tensor, "b n"]:

@@ -60,7 +60,7 @@ def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None
     same = [
         mistake
         for mistake in visible
-        if (mistake.remembers or (wrong and _may_be(mistake, wrong[0])))
+        if (mistake.remembers or (wrong and all(_may_be(mistake, f) for f in wrong)))
         and _is_same(mistake, watched, is_rebuilt, keys)
     ]
     first_ones: list[Mistake] = []
@@ -116,9 +116,9 @@ def _specimen_finding(
 def _may_be(mistake: Mistake, finding: Finding) -> bool:
     """Return whether the specimen does the same on a map, and wrong."""
     # A few tokens rule out most.
-    if not _alike(finding, _specimen_finding(mistake, finding.case, _FEW_KEYS)):
+    if not _alike(finding, _specimen_finding(mistake, finding.case, _few_keys(finding))):
         return False
-    again = _specimen_finding(mistake, finding.case, with_gradients=True)
+    again = _specimen_finding(mistake, finding.case, len(_keys(finding)), with_gradients=True)
     return bool(again.faults) and _alike(finding, again)
 
 
@@ -153,7 +153,7 @@ def _closeness(mistake: Mistake, findings: list[Finding]) -> float:
     """Return how well numbers agree that are no matter of yes and no, on the smallest maps."""
     score = 0.0
     for ours in findings[:_FEW_MAPS]:
-        theirs = _specimen_finding(mistake, ours.case, with_gradients=True)
+        theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), with_gradients=True)
         mine, other = ours.behavior, theirs.behavior
         score += mine.keeps_constant == other.keeps_constant
         if mine.is_bias_an_offset is not None:
@@ -168,9 +168,8 @@ def _overlap(mistake: Mistake, findings: list[Finding]) -> float:
     """Return how much of what is wrong with either is wrong with both."""
     both = either = 0
     for ours in findings:
-        theirs = _specimen_finding(mistake, ours.case, _FEW_KEYS)
-        keys = _common_keys(ours, theirs)
-        mine, other = _wrong(ours, keys), _wrong(theirs, keys)
+        theirs = _specimen_finding(mistake, ours.case, _few_keys(ours))
+        mine, other = _wrong(ours, _keys(theirs)), _wrong(theirs, _keys(theirs))
         both += int((mine & other).sum())
         either += int((mine | other).sum())
     return both / max(either, 1)
@@ -196,9 +195,8 @@ def _without_self(relation: Bool[Tensor, "q k"], keys: list[int]) -> Bool[Tensor
     return relation
 
 
-def _common_keys(ours: Finding, theirs: Finding) -> list[int]:
-    """Return the tokens that were changed for both."""
-    return sorted(set(_keys(ours)) & set(_keys(theirs)))
+def _few_keys(finding: Finding) -> int:
+    return min(_FEW_KEYS, len(_keys(finding)))
 
 
 def _keys(finding: Finding) -> list[int]:

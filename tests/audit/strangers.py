@@ -69,7 +69,7 @@ class Official(nn.Module):
         return image
 
     def get_mask(self, h, w, shift):
-        labels = self.partition(self.image(h, w, shift)).view(-1, M * M)
+        labels = self.partition(self.image(h, w, shift)).reshape(-1, M * M)
         difference = labels.unsqueeze(1) - labels.unsqueeze(2)
         return self.fill(difference)
 
@@ -78,7 +78,7 @@ class Official(nn.Module):
 
     def attention(self, x, mask):
         b, n, c = x.shape
-        qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(x).reshape(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)
         scores = q @ k.transpose(-1, -2) * (c // self.heads) ** -0.5
         scores = scores + self.table[self.index].permute(2, 0, 1)

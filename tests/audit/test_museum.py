@@ -5,6 +5,8 @@ import pytest
 from swin_tutorial.audit import MUSEUM, audit
 from swin_tutorial.audit.specimen import Specimen
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # three times as fast
+
 # Nothing is wrong with these unless padding is masked, or the axis is a ring.
 MASKED_PADDING = {"padding mask not rolled", "real tokens see padding"}
 LATE = {"seam one token too late"}  # with a shift of 1 there is no token left behind it

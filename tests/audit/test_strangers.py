@@ -5,6 +5,8 @@ from strangers import DIM, RIGHT, STRANGERS
 
 from swin_tutorial.audit import MUSEUM, audit
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # three times as fast
+
 
 def report_on(block, shift=1):
     return audit(block, window_size=4, shift_size=shift, dim=DIM)

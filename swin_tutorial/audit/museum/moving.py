@@ -27,7 +27,7 @@ class PaddedAtTheStart(Specimen):
 
 @mistake(
     "padding of the axes swapped",
-    "torch.nn.functional.pad counts from the last axis, and yours pads the width by what the "
+    "F.pad counts from the last axis, and yours pads the width by what the "
     "height lacks. Write (0, 0, 0, pad_w, 0, pad_h).",
 )
 class PaddingSwapped(Specimen):

@@ -192,7 +192,7 @@ class SquareGuessed(Specimen):
     def __call__(self, x):
         side = round(math.prod(x.shape[1:-1]) ** (1 / (x.ndim - 2)))
         square = x.reshape(len(x), *[side] * (x.ndim - 2), x.shape[-1])
-        return super().__call__(square).view(x.shape)
+        return super().__call__(square).reshape(x.shape)
 
 
 @mistake(
