@@ -145,7 +145,7 @@ def _alike(ours: Finding, theirs: Finding) -> bool:
     biases = {mine.is_bias_an_offset, other.is_bias_an_offset}
     if False in biases and True in biases:
         return False
-    keys = _common_keys(ours, theirs)
+    keys = _keys(theirs)
     return torch.equal(_depends_on(ours, keys), _depends_on(theirs, keys))
 
 
