@@ -1,6 +1,7 @@
 """Who attends to whom: a window's mask, the keys of one query, and their weights."""
 
-import numpy as np
+from itertools import pairwise
+
 from jaxtyping import Bool, Int, Shaped
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
@@ -20,7 +21,8 @@ def draw_mask(
 ) -> None:
     """Draw one window's mask: queries down, keys across; dark = may not attend.
 
-    ``labels`` (the region of each token, say) are printed along both sides.
+    ``labels`` (the region of each token, say) stand along both sides, once for each run of equals,
+    between two ticks.
     """
     queries, keys = mask.shape
     colors = ListedColormap([FORBIDDEN, ALLOWED])
@@ -29,9 +31,14 @@ def draw_mask(
     axes.set_xlabel("key")
     axes.set_ylabel("query")
     if labels is not None:
-        font_size = min(9.0, 120 / len(labels))
-        axes.set_xticks(np.arange(keys) + 0.5, labels.tolist(), fontsize=font_size)
-        axes.set_yticks(np.arange(queries) + 0.5, labels.tolist(), fontsize=font_size)
+        names, lengths = labels.unique_consecutive(return_counts=True)
+        ends = [0, *lengths.cumsum(0).tolist()]
+        middles = [(start + end) / 2 for start, end in pairwise(ends)]
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(middles, names.tolist(), fontsize=min(9.0, 120 / len(names)))
+            axis.set_ticks(ends, minor=True)
+        axes.tick_params(length=0)
+        axes.tick_params(which="minor", length=5)
 
 
 def mask_legend(where: Axes | Figure, **options) -> None:

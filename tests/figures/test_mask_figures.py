@@ -34,6 +34,16 @@ def test_a_mask_is_drawn_as_it_is_with_queries_down(axes):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "0", "1", "0"]
 
 
+def test_each_run_of_equal_labels_is_named_once_between_ticks(axes):
+    figures.draw_mask(
+        axes, torch.ones(6, 6, dtype=torch.bool), labels=torch.tensor([7] * 3 + [4, 4, 7])
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        assert [label.get_text() for label in axis.get_ticklabels()] == ["7", "4", "7"]
+        assert axis.get_ticklocs().tolist() == [1.5, 4.0, 5.5]
+        assert axis.get_ticklocs(minor=True).tolist() == [0, 3, 5, 6]
+
+
 def test_queries_keys_and_forbidden_keys_have_different_signs(axes):
     allowed, forbidden = torch.zeros(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.bool)
     allowed[0, :2] = True
