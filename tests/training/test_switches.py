@@ -1,12 +1,16 @@
 """Mask and shift switched off in a trained model: what is off, what comes back, what leaks."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import tiny_training
 import torch
 
+from swin_tutorial.data.paths import find_data
 from swin_tutorial.training.config import build_model, for_dataset
+from swin_tutorial.training.datasets import load_data
+from swin_tutorial.training.run_folder import load_run
 from swin_tutorial.training.switches import (
     class_probabilities,
     leaked_shares,
@@ -15,6 +19,7 @@ from swin_tutorial.training.switches import (
     unmasked_attention,
 )
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
 IMAGES = tiny_training.images()
 CONFIG = for_dataset(tiny_training.CONFIG, 1, 3)
 BATCH = torch.randn(3, 1, 8, 12, generator=torch.Generator().manual_seed(0))
@@ -125,3 +130,23 @@ def test_unmasked_attention_stands_where_its_keys_stood(model):
     torch.testing.assert_close(weights, expected)
     assert not forbidden.any()
     assert shifted_blocks(model)[0, 1].use_mask  # on again
+
+
+def test_what_the_docs_say_of_the_kept_model():
+    """docs/results.md and chapter 08: its accuracy as it is, without the mask, without the shift."""
+    config, model = load_run(find_data("results/fashion-mnist-cpu-seed0"))
+    _, images = load_data(dataclasses.replace(config, data="fashion-mnist-subset"))
+
+    def percent():
+        is_right = class_probabilities(model, images).argmax(1) == images.labels
+        return f"{100 * is_right.double().mean():.1f}%"
+
+    said = [f"it gets {percent()} right"]
+    blocks = [block for (stage, _), block in shifted_blocks(model).items() if stage < 2]
+    assert len(blocks) == 4
+    for what in ("mask", "shift"):
+        with switched_off(what, blocks):
+            said.append(percent())
+    expected = "{}. With the mask off in these four blocks it gets {}, and with the shift off {}"
+    results = " ".join(RESULTS.read_text("utf-8").split())
+    assert expected.format(*said) in results
