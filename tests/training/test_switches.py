@@ -133,7 +133,7 @@ def test_unmasked_attention_stands_where_its_keys_stood(model):
 
 
 def test_what_the_docs_say_of_the_kept_model():
-    """docs/results.md and chapter 08: its accuracy as it is, without the mask, without the shift."""
+    """docs/results.md: its accuracy as it is, with the mask off, and with the shift off."""
     config, model = load_run(find_data("results/fashion-mnist-cpu-seed0"))
     _, images = load_data(dataclasses.replace(config, data="fashion-mnist-subset"))
 
