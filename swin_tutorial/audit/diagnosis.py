@@ -110,6 +110,15 @@ def _specimen_finding(
     return finding
 
 
+@functools.lru_cache(maxsize=64)
+def _watch_specimen(
+    mistake: Mistake, cases: tuple[Case, ...], is_rebuilt: bool, keys: int | None
+) -> Watched:
+    """Ask one specimen about maps in turn."""
+    make = specimens(mistake.specimen, is_rebuilt)
+    return watch(make, cases, _DIM, keys, with_gradients=False)
+
+
 def _does_the_same(mistake: Mistake, watched: Watched, wrong: list[Finding]) -> bool:
     """Return whether a mistake that has no memory behaves the same on every map."""
     if mistake.remembers or watched.state:
@@ -133,9 +142,8 @@ def _remembers_the_same(
     """Return whether a mistake that has a memory behaves the same on the same maps in turn."""
     if not mistake.remembers:
         return False
-    make = specimens(mistake.specimen, is_rebuilt)
-    cases = [finding.case for finding in watched.findings]
-    again = watch(make, cases, _DIM, keys, with_gradients=False)
+    cases = tuple(finding.case for finding in watched.findings)
+    again = _watch_specimen(mistake, cases, is_rebuilt, keys)
     if not again.state and not any(finding.faults for finding in again.findings):
         return False  # these maps don't bring it out
     pairs = zip(watched.findings, again.findings, strict=True)

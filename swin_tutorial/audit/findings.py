@@ -52,23 +52,25 @@ class Finding:
         relation = true_dependence(self.case)
         return relation if self.keys is None else relation[:, list(self.keys)]
 
-    @property
+    @cached_property
     def leaks(self) -> list[Pair]:
         """The pairs in which a query depends on a key and must not."""
-        return (
-            []
-            if self.behavior.depends is None
-            else self._pairs(self.behavior.depends & ~self.expected)
-        )
+        return self._pairs(self._leaking)
 
-    @property
+    @cached_property
     def losses(self) -> list[Pair]:
         """The pairs in which a query does not depend on a key and must."""
-        return (
-            []
-            if self.behavior.depends is None
-            else self._pairs(self.expected & ~self.behavior.depends)
-        )
+        return self._pairs(self._lost)
+
+    @property
+    def _leaking(self) -> Bool[Tensor, "q k"]:
+        depends = self.behavior.depends
+        return torch.zeros_like(self.expected) if depends is None else depends & ~self.expected
+
+    @property
+    def _lost(self) -> Bool[Tensor, "q k"]:
+        depends = self.behavior.depends
+        return torch.zeros_like(self.expected) if depends is None else self.expected & ~depends
 
     @property
     def sees_padding(self) -> bool | None:
@@ -87,16 +89,16 @@ class Finding:
         """Whether the map has to be padded."""
         return self.grid.padded_size != self.grid.size
 
-    @property
+    @cached_property
     def faults(self) -> list[str]:
         """Say everything that is wrong, in a few words each; nothing if all is right."""
         seen = self.behavior
         if seen.error:
             return [f"raised {seen.error}"]
         faults = []
-        if leaks := len(self.leaks):
+        if leaks := int(self._leaking.sum()):
             faults.append(_count(leaks, "leak"))
-        if losses := len(self.losses):
+        if losses := int(self._lost.sum()):
             faults.append(_count(losses, "loss", "losses"))
         if seen.has_nan:
             faults.append("NaN")
