@@ -102,11 +102,11 @@ class _Chain:
 
 @functools.lru_cache(maxsize=1024)
 def _specimen_finding(
-    mistake: Mistake, case: Case, keys: int | None = None, with_gradients: bool = False
+    mistake: Mistake, case: Case, keys: int | None = None, is_thorough: bool = False
 ) -> Finding:
     """Ask a new specimen about a map."""
     make = specimens(mistake.specimen)
-    (finding,) = watch(make, [case], _DIM, keys, with_gradients).findings
+    (finding,) = watch(make, [case], _DIM, keys, is_thorough).findings
     return finding
 
 
@@ -116,7 +116,7 @@ def _watch_specimen(
 ) -> Watched:
     """Ask one specimen about maps in turn."""
     make = specimens(mistake.specimen, is_rebuilt)
-    return watch(make, cases, _DIM, keys, with_gradients=False)
+    return watch(make, cases, _DIM, keys, is_thorough=False)
 
 
 def _does_the_same(mistake: Mistake, watched: Watched, wrong: list[Finding]) -> bool:
@@ -132,7 +132,7 @@ def _is_same(mistake: Mistake, ours: Finding) -> bool:
     # A few tokens rule out most.
     if not _alike(ours, _specimen_finding(mistake, ours.case, _few_keys(ours))):
         return False
-    theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), with_gradients=True)
+    theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), is_thorough=True)
     return _alike(ours, theirs) and bool(theirs.faults or not ours.faults)
 
 
@@ -170,7 +170,7 @@ def _closeness(mistake: Mistake, findings: list[Finding]) -> float:
     """Return how well numbers agree that are no matter of yes and no, on the smallest maps."""
     score = 0.0
     for ours in findings[:_FEW_MAPS]:
-        theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), with_gradients=True)
+        theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), is_thorough=True)
         mine, other = ours.behavior, theirs.behavior
         score += mine.keeps_constant == other.keeps_constant
         if mine.is_bias_an_offset is not None:

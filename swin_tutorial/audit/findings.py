@@ -144,7 +144,7 @@ def watch(
     cases: Iterable[Case],
     dim: int,
     keys: int | None = None,
-    with_gradients: bool = True,
+    is_thorough: bool = True,
 ) -> Watched:
     """Ask a block about each case; ``make`` returns the block of a case, the same or a new one."""
     findings: list[Finding] = []
@@ -167,7 +167,7 @@ def watch(
                 x = x.to(form.dtype)
                 with torch.no_grad():
                     first = form, x, form(x)
-            behavior = observe(form, case, dim, chosen, with_gradients)
+            behavior = observe(form, case, dim, chosen, is_thorough)
         except BlockError as error:
             behavior = Behavior(None, error_text(error))
         findings.append(Finding(case, behavior, chosen))
@@ -175,7 +175,7 @@ def watch(
     if first is None or len(asked) > 1:
         return Watched(found)
     state = _state(*first)
-    if state or not with_gradients or any(finding.faults for finding in found):
+    if state or not is_thorough or any(finding.faults for finding in found):
         return Watched(found, state)
     tried = [finding.case for finding in found]
     form = first[0]
