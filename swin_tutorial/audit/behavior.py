@@ -18,7 +18,7 @@ from swin_tutorial.audit.dependence import (
 )
 from swin_tutorial.grid import WindowGrid
 
-_GRADIENT_TOKENS = 20_000  # tokens of all copies of a map of which a gradient is taken at once
+_GRADIENT_TOKENS = 10_000  # tokens of all copies of a map of which a gradient is taken at once
 
 
 @dataclass(frozen=True, eq=False)

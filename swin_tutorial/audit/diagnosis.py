@@ -16,7 +16,7 @@ from swin_tutorial.audit.museum import MUSEUM, Mistake
 from swin_tutorial.audit.specimen import Specimen
 
 _DIM = 4  # channels of a specimen
-_FEW_KEYS = 24  # enough to rule out most mistakes
+_FEW_KEYS = 24
 _FEW_MAPS = 3
 _NEAR = 0.5  # a nearest mistake shares at least so much of what is wrong
 
@@ -213,7 +213,9 @@ def _without_self(relation: Bool[Tensor, "q k"], keys: list[int]) -> Bool[Tensor
 
 
 def _few_keys(finding: Finding) -> int:
-    return min(_FEW_KEYS, len(_keys(finding)))
+    """Return how many tokens are enough to rule out most mistakes: on a large map, fewer."""
+    few = _FEW_KEYS if prod(finding.grid.size) < 500 else _FEW_KEYS // 3
+    return min(few, len(_keys(finding)))
 
 
 def _keys(finding: Finding) -> list[int]:

@@ -15,6 +15,7 @@ from swin_tutorial.audit.dependence import (
     Subject,
     has_moved,
     random_map,
+    some_keys,
     subject,
     true_dependence,
 )
@@ -152,7 +153,7 @@ def watch(
     first: tuple[Subject, Tensor, Tensor] | None = None
     for case in cases:
         size = case[0].size
-        chosen = _some_keys(prod(size), keys)
+        chosen = some_keys(prod(size), keys)
         x = random_map(size, dim, torch.float64)
         try:
             block = make(case)
@@ -179,7 +180,7 @@ def watch(
         return Watched(found, state)
     tried = [finding.case for finding in found]
     form = first[0]
-    return Watched(found, state, growth(form, tried, dim), pushed_leaks(form, tried, dim))
+    return Watched(found, state, growth(form, tried, dim), pushed_leaks(form, tried, dim, keys))
 
 
 def _state(block: Subject, x: Tensor, before: Tensor) -> str:
@@ -203,14 +204,6 @@ def error_text(error: Exception) -> str:
     text = str(error) if isinstance(error, BlockError) else f"{type(error).__name__}: {error}"
     line = text.splitlines()[0] if text else type(error).__name__
     return line if len(line) <= 120 else f"{line[:117]}..."
-
-
-def _some_keys(tokens: int, count: int | None) -> tuple[int, ...] | None:
-    """Choose tokens at random, the same ones every time; None for all."""
-    if count is None or count >= tokens:
-        return None
-    order = torch.randperm(tokens, generator=torch.Generator().manual_seed(0))
-    return tuple(sorted(order[:count].tolist()))
 
 
 def _place(token: int, size: tuple[int, ...]) -> tuple[int, ...]:
