@@ -18,7 +18,7 @@ from swin_tutorial.audit.dependence import (
 )
 from swin_tutorial.grid import WindowGrid
 
-_GRADIENT_TOKENS = 20_000  # tokens of all copies of a map of which a gradient is taken at once
+_GRADIENT_TOKENS = 10_000  # tokens of all copies of a map of which a gradient is taken at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,16 @@ def observe(
     grids: tuple[WindowGrid, ...],
     dim: int,
     keys: tuple[int, ...] | None = None,
-    with_gradients: bool = True,
+    is_thorough: bool = True,
 ) -> Behavior:
-    """Watch a block on a map, where it should attend in the windows of ``grids`` in turn."""
+    """Watch a block on a map, where it should attend in the windows of ``grids`` in turn.
+
+    Unless ``is_thorough``, no gradient is taken, and a weight too small to be seen is not looked
+    for again.
+    """
     size = grids[0].size
     x = random_map(size, dim, block.dtype)
+    expected = true_dependence(grids)[:, slice(None) if keys is None else list(keys)]
     try:
         with torch.no_grad():
             alone = block(x)
@@ -66,13 +71,17 @@ def observe(
             agrees = not bool(has_moved(together.flatten(1, -2), alone.flatten(1, -2)).any())
             block = block if agrees else replace(block, one_by_one=True)
             depends = dependence(block, x, window_numbers(grids[0]), keys)
-            expected = true_dependence(grids)[:, slice(None) if keys is None else list(keys)]
-            depends |= _found_again(block, x, grids[0], keys, expected & ~depends)
+            for attempt in range(1, 4):
+                if not is_thorough or not bool((expected & ~depends).any()):
+                    break
+                # Beside a large score a weight may be too small to be seen: try other, paler maps.
+                paler = random_map(size, dim, block.dtype, seed=attempt + 1) / 4**attempt
+                depends |= dependence(block, paler, window_numbers(grids[0]), keys)
             constant = block(x.flatten(1, -2)[:, :1].expand(1, math.prod(size), dim).view(x.shape))
     except BlockError as error:
         return Behavior(None, str(error))
     tokens = constant.flatten(1, -2)
-    is_readable = len(grids) == 1 and with_gradients
+    is_readable = len(grids) == 1 and is_thorough
     are_windows_right = torch.equal(depends, expected)
     return Behavior(
         depends,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.reference import true_windows
@@ -90,12 +90,12 @@ def subject(block: Callable, example: Float[Tensor, "b *size c"]) -> Subject:
     raise errors[torch.float32]
 
 
-class _Rounding(TorchDispatchMode):
+class _Rounding(TorchFunctionMode):
     """Notices an operation that makes single precision of double, as a softmax may be told to."""
 
     seen = False
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_function__(self, operation, types, args=(), kwargs=None):
         out = operation(*args, **(kwargs or {}))
         is_double = any(isinstance(x, Tensor) and x.dtype == torch.float64 for x in args)
         self.seen |= is_double and isinstance(out, Tensor) and out.dtype == torch.float32
@@ -118,6 +118,14 @@ def random_map(
     """Return random feature maps, the same ones every time."""
     generator = torch.Generator().manual_seed(seed + prod(size))
     return torch.randn(batch, *size, dim, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def some_keys(tokens: int, count: int | None) -> tuple[int, ...] | None:
+    """Choose tokens at random, the same ones every time; None for all."""
+    if count is None or count >= tokens:
+        return None
+    order = torch.randperm(tokens, generator=torch.Generator().manual_seed(0))
+    return tuple(sorted(order[:count].tolist()))
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from swin_tutorial.audit.museum import MUSEUM, Mistake
 from swin_tutorial.audit.specimen import Specimen
 
 _DIM = 4  # channels of a specimen
-_FEW_KEYS = 24  # enough to rule out most mistakes
+_FEW_KEYS = 24
 _FEW_MAPS = 3
 _NEAR = 0.5  # a nearest mistake shares at least so much of what is wrong
 
@@ -56,24 +56,20 @@ def diagnose(watched: Watched, is_rebuilt: bool = False, keys: int | None = None
     if not wrong and not watched.state:
         return NO_DIAGNOSIS  # its windows are right
     visible = [mistake for mistake in MUSEUM.values() if not mistake.is_hidden]
-    # Most mistakes are ruled out by a few tokens of the smallest map on which the block fails.
-    same = [
-        mistake
-        for mistake in visible
-        if (mistake.remembers or (wrong and all(_may_be(mistake, f) for f in wrong)))
-        and _is_same(mistake, watched, is_rebuilt, keys)
-    ]
-    first_ones: list[Mistake] = []
-    for mistake in same:
+    same: list[Mistake] = []
+    for mistake in visible:
         # Of those that no audit can tell apart, the first one stands for all.
-        if not any(mistake.name in other.same_as for other in first_ones):
-            first_ones.append(mistake)
-    if first_ones:
-        return Diagnosis(mistake=max(first_ones, key=lambda m: _closeness(m, wrong)))
+        if any(mistake.name in other.same_as for other in same):
+            continue
+        if _remembers_the_same(mistake, watched, is_rebuilt, keys) or _does_the_same(
+            mistake, watched, wrong
+        ):
+            same.append(mistake)
+    if same:
+        return Diagnosis(mistake=max(same, key=lambda mistake: _closeness(mistake, wrong)))
     told = [finding for finding in wrong if not finding.behavior.error][:_FEW_MAPS]
     overlap, nearest = max(
-        ((_overlap(mistake, told), mistake) for mistake in visible),
-        key=lambda pair: pair[0],
+        ((_overlap(mistake, told), mistake) for mistake in visible), key=lambda pair: pair[0]
     )
     return Diagnosis(nearest=nearest if overlap >= _NEAR else None)
 
@@ -83,9 +79,10 @@ def specimens(kind: type[Specimen], is_rebuilt: bool = False) -> Callable[[Case]
     made: dict[tuple, Callable] = {}
 
     def make(case: Case) -> Callable:
-        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding[0]) for g in case)
+        geometry = tuple((g.window_size, g.shift_size, g.periodic, g.padding) for g in case)
         if is_rebuilt or geometry not in made:
-            made[geometry] = _Chain([kind(*values) for values in geometry])
+            blocks = [kind(*values) for values in geometry]
+            made[geometry] = blocks[0] if len(blocks) == 1 else _Chain(blocks)
         return made[geometry]
 
     return make
@@ -105,29 +102,49 @@ class _Chain:
 
 @functools.lru_cache(maxsize=1024)
 def _specimen_finding(
-    mistake: Mistake, case: Case, keys: int | None = None, with_gradients: bool = False
+    mistake: Mistake, case: Case, keys: int | None = None, is_thorough: bool = False
 ) -> Finding:
     """Ask a new specimen about a map."""
     make = specimens(mistake.specimen)
-    (finding,) = watch(make, [case], _DIM, keys, with_gradients).findings
+    (finding,) = watch(make, [case], _DIM, keys, is_thorough).findings
     return finding
 
 
-def _may_be(mistake: Mistake, finding: Finding) -> bool:
-    """Return whether the specimen does the same on a map, and wrong."""
-    # A few tokens rule out most.
-    if not _alike(finding, _specimen_finding(mistake, finding.case, _few_keys(finding))):
-        return False
-    again = _specimen_finding(mistake, finding.case, len(_keys(finding)), with_gradients=True)
-    return bool(again.faults) and _alike(finding, again)
-
-
-def _is_same(mistake: Mistake, watched: Watched, is_rebuilt: bool, keys: int | None) -> bool:
-    """Return whether a specimen behaves the same on all maps, asked in the same order."""
+@functools.lru_cache(maxsize=64)
+def _watch_specimen(
+    mistake: Mistake, cases: tuple[Case, ...], is_rebuilt: bool, keys: int | None
+) -> Watched:
+    """Ask one specimen about maps in turn."""
     make = specimens(mistake.specimen, is_rebuilt)
-    cases = [finding.case for finding in watched.findings]
-    again = watch(make, cases, _DIM, keys, with_gradients=False)
-    if mistake.remembers and not again.state and not any(f.faults for f in again.findings):
+    return watch(make, cases, _DIM, keys, is_thorough=False)
+
+
+def _does_the_same(mistake: Mistake, watched: Watched, wrong: list[Finding]) -> bool:
+    """Return whether a mistake that has no memory behaves the same on every map."""
+    if mistake.remembers or watched.state:
+        return False
+    right = [finding for finding in watched.findings if not finding.faults]
+    return all(_is_same(mistake, finding) for finding in [*wrong, *right])
+
+
+def _is_same(mistake: Mistake, ours: Finding) -> bool:
+    """Return whether a specimen does the same on one map."""
+    # A few tokens rule out most.
+    if not _alike(ours, _specimen_finding(mistake, ours.case, _few_keys(ours))):
+        return False
+    theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), is_thorough=True)
+    return _alike(ours, theirs) and bool(theirs.faults or not ours.faults)
+
+
+def _remembers_the_same(
+    mistake: Mistake, watched: Watched, is_rebuilt: bool, keys: int | None
+) -> bool:
+    """Return whether a mistake that has a memory behaves the same on the same maps in turn."""
+    if not mistake.remembers:
+        return False
+    cases = tuple(finding.case for finding in watched.findings)
+    again = _watch_specimen(mistake, cases, is_rebuilt, keys)
+    if not again.state and not any(finding.faults for finding in again.findings):
         return False  # these maps don't bring it out
     pairs = zip(watched.findings, again.findings, strict=True)
     return bool(watched.state) == bool(again.state) and all(_alike(*pair) for pair in pairs)
@@ -153,7 +170,7 @@ def _closeness(mistake: Mistake, findings: list[Finding]) -> float:
     """Return how well numbers agree that are no matter of yes and no, on the smallest maps."""
     score = 0.0
     for ours in findings[:_FEW_MAPS]:
-        theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), with_gradients=True)
+        theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), is_thorough=True)
         mine, other = ours.behavior, theirs.behavior
         score += mine.keeps_constant == other.keeps_constant
         if mine.is_bias_an_offset is not None:
@@ -196,7 +213,9 @@ def _without_self(relation: Bool[Tensor, "q k"], keys: list[int]) -> Bool[Tensor
 
 
 def _few_keys(finding: Finding) -> int:
-    return min(_FEW_KEYS, len(_keys(finding)))
+    """Return how many tokens are enough to rule out most mistakes: on a large map, fewer."""
+    few = _FEW_KEYS if prod(finding.grid.size) < 500 else _FEW_KEYS // 3
+    return min(few, len(_keys(finding)))
 
 
 def _keys(finding: Finding) -> list[int]:

@@ -15,6 +15,7 @@ from swin_tutorial.audit.dependence import (
     Subject,
     has_moved,
     random_map,
+    some_keys,
     subject,
     true_dependence,
 )
@@ -52,23 +53,25 @@ class Finding:
         relation = true_dependence(self.case)
         return relation if self.keys is None else relation[:, list(self.keys)]
 
-    @property
+    @cached_property
     def leaks(self) -> list[Pair]:
         """The pairs in which a query depends on a key and must not."""
-        return (
-            []
-            if self.behavior.depends is None
-            else self._pairs(self.behavior.depends & ~self.expected)
-        )
+        return self._pairs(self._leaking)
 
-    @property
+    @cached_property
     def losses(self) -> list[Pair]:
         """The pairs in which a query does not depend on a key and must."""
-        return (
-            []
-            if self.behavior.depends is None
-            else self._pairs(self.expected & ~self.behavior.depends)
-        )
+        return self._pairs(self._lost)
+
+    @property
+    def _leaking(self) -> Bool[Tensor, "q k"]:
+        depends = self.behavior.depends
+        return torch.zeros_like(self.expected) if depends is None else depends & ~self.expected
+
+    @property
+    def _lost(self) -> Bool[Tensor, "q k"]:
+        depends = self.behavior.depends
+        return torch.zeros_like(self.expected) if depends is None else self.expected & ~depends
 
     @property
     def sees_padding(self) -> bool | None:
@@ -87,16 +90,16 @@ class Finding:
         """Whether the map has to be padded."""
         return self.grid.padded_size != self.grid.size
 
-    @property
+    @cached_property
     def faults(self) -> list[str]:
         """Say everything that is wrong, in a few words each; nothing if all is right."""
         seen = self.behavior
         if seen.error:
             return [f"raised {seen.error}"]
         faults = []
-        if leaks := len(self.leaks):
+        if leaks := int(self._leaking.sum()):
             faults.append(_count(leaks, "leak"))
-        if losses := len(self.losses):
+        if losses := int(self._lost.sum()):
             faults.append(_count(losses, "loss", "losses"))
         if seen.has_nan:
             faults.append("NaN")
@@ -142,7 +145,7 @@ def watch(
     cases: Iterable[Case],
     dim: int,
     keys: int | None = None,
-    with_gradients: bool = True,
+    is_thorough: bool = True,
 ) -> Watched:
     """Ask a block about each case; ``make`` returns the block of a case, the same or a new one."""
     findings: list[Finding] = []
@@ -150,7 +153,7 @@ def watch(
     first: tuple[Subject, Tensor, Tensor] | None = None
     for case in cases:
         size = case[0].size
-        chosen = _some_keys(prod(size), keys)
+        chosen = some_keys(prod(size), keys)
         x = random_map(size, dim, torch.float64)
         try:
             block = make(case)
@@ -165,7 +168,7 @@ def watch(
                 x = x.to(form.dtype)
                 with torch.no_grad():
                     first = form, x, form(x)
-            behavior = observe(form, case, dim, chosen, with_gradients)
+            behavior = observe(form, case, dim, chosen, is_thorough)
         except BlockError as error:
             behavior = Behavior(None, error_text(error))
         findings.append(Finding(case, behavior, chosen))
@@ -173,11 +176,11 @@ def watch(
     if first is None or len(asked) > 1:
         return Watched(found)
     state = _state(*first)
-    if state or not with_gradients or any(finding.faults for finding in found):
+    if state or not is_thorough or any(finding.faults for finding in found):
         return Watched(found, state)
     tried = [finding.case for finding in found]
     form = first[0]
-    return Watched(found, state, growth(form, tried, dim), pushed_leaks(form, tried, dim))
+    return Watched(found, state, growth(form, tried, dim), pushed_leaks(form, tried, dim, keys))
 
 
 def _state(block: Subject, x: Tensor, before: Tensor) -> str:
@@ -201,14 +204,6 @@ def error_text(error: Exception) -> str:
     text = str(error) if isinstance(error, BlockError) else f"{type(error).__name__}: {error}"
     line = text.splitlines()[0] if text else type(error).__name__
     return line if len(line) <= 120 else f"{line[:117]}..."
-
-
-def _some_keys(tokens: int, count: int | None) -> tuple[int, ...] | None:
-    """Choose tokens at random, the same ones every time; None for all."""
-    if count is None or count >= tokens:
-        return None
-    order = torch.randperm(tokens, generator=torch.Generator().manual_seed(0))
-    return tuple(sorted(order[:count].tolist()))
 
 
 def _place(token: int, size: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 from jaxtyping import Bool
@@ -15,6 +16,7 @@ from swin_tutorial.audit.dependence import (
     dependence,
     has_moved,
     random_map,
+    some_keys,
     true_dependence,
     window_numbers,
 )
@@ -57,7 +59,9 @@ def growth(block: Subject, cases: Sequence[Case], dim: int) -> str:
 
 
 @torch.no_grad()
-def pushed_leaks(block: Subject, cases: Sequence[Case], dim: int) -> int | None:
+def pushed_leaks(
+    block: Subject, cases: Sequence[Case], dim: int, keys: int | None = None
+) -> int | None:
     """Count the leaks once queries and keys are a thousand times as large.
 
     A mask of minus infinity never leaks.  None for a block whose queries and keys are made by no
@@ -71,10 +75,12 @@ def pushed_leaks(block: Subject, cases: Sequence[Case], dim: int) -> int | None:
     pushed = replace(block, call=module, module=module)
     x = random_map(case[0].size, dim, block.dtype)
     try:
-        depends = dependence(pushed, x, window_numbers(case[0]))
+        chosen = some_keys(prod(case[0].size), keys)
+        depends = dependence(pushed, x, window_numbers(case[0]), chosen)
     except BlockError:
         return None
-    return int((depends & ~true_dependence(case)).sum())
+    columns = slice(None) if chosen is None else list(chosen)
+    return int((depends & ~true_dependence(case)[:, columns]).sum())
 
 
 def _one_longer(case: Case, axis: int) -> Case | None:

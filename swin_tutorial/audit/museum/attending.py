@@ -73,6 +73,7 @@ class SoftmaxOverQueries(Specimen):
     "softmax forgotten",
     "The scores were used as weights without softmax. Take softmax over the keys after the mask "
     "is added.",
+    same_as=("a whole window of padding too many",),
 )
 class SoftmaxForgotten(Specimen):
     def weights(self, q, k, mask, window):
@@ -99,6 +100,7 @@ class OneHeadOnly(Specimen):
     "repeat_interleave for repeat",
     "Windows come image by image, and you repeated each window's mask for the batch before the "
     "next window's. Repeat the whole list of masks once for each image.",
+    same_as=("images of a batch mixed",),
 )
 class RepeatInterleave(Specimen):
     def weights(self, q, k, mask, window):
@@ -110,6 +112,7 @@ class RepeatInterleave(Specimen):
     "images of a batch mixed",
     "Windows of all images stand in one axis, and you took them apart with the window before the "
     "image, so images get each other's windows. The image comes first.",
+    same_as=("repeat_interleave for repeat",),
 )
 class ImagesMixed(Specimen):
     def reverse(self, windows, window, full):

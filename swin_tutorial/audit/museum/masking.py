@@ -14,6 +14,14 @@ def column_first(size):
     return places.permute(*reversed(range(len(size)))).flatten()
 
 
+def slice_numbers(full, window, shift, is_ring):
+    """Number a rolled axis as the official slices do: 0, then 1 and 2 in the last window."""
+    rolled = torch.arange(full)
+    if shift == 0 or is_ring:
+        return torch.zeros_like(rolled)
+    return (rolled >= full - window).long() + (rolled >= full - shift)
+
+
 # --- labels ---
 
 
@@ -66,11 +74,8 @@ class SlicesOnWrongAxes(Specimen):
 class LabelsAdded(Specimen):
     def labels(self, size, full, window, shift):
         ids = torch.zeros((), dtype=torch.int64)
-        for axis in range(len(size)):
-            strips = self.strips(size[axis], full[axis], window[axis], shift[axis], axis)
-            # Numbered as the slices are: from the start of the rolled axis to its end.
-            known, number = strips.unique(return_inverse=True)
-            ids = ids[..., None] + (number - number[0]) % len(known)
+        for values in zip(full, window, shift, self.periodic, strict=True):
+            ids = ids[..., None] + slice_numbers(*values)
         return ids
 
 
@@ -97,6 +102,7 @@ class LabelsRolledTheWrongWay(Specimen):
     "labels of the plain windows",
     "Your labels number the windows before the shift, so each rolled window is cut where a plain "
     "window ended. Number the shifted windows.",
+    same_as=("last window's mask for all",),
 )
 class LabelsOfPlainWindows(Specimen):
     def strips(self, size, full, window, shift, axis):
@@ -240,6 +246,7 @@ class FirstMaskForAll(Specimen):
     "last window's mask for all",
     "Every window got the mask of the last one, the corner. Keep the axis of the windows, and add "
     "one mask to each.",
+    same_as=("labels of the plain windows",),
 )
 class LastMaskForAll(Specimen):
     def mask(self, size, full, window, shift):
@@ -301,8 +308,15 @@ class OneDirection(Specimen):
 @mistake(
     "neighboring labels let through",
     "Labels that differ by 1 count as equal in your mask. Any difference but 0 forbids.",
+    same_as=("only the first axis masked",),  # labels of neighboring columns differ by 1
 )
 class NeighboringLabels(Specimen):
+    def labels(self, size, full, window, shift):
+        ids = torch.zeros((), dtype=torch.int64)
+        for values in zip(full, window, shift, self.periodic, strict=True):
+            ids = 3 * ids[..., None] + slice_numbers(*values)
+        return ids
+
     def compare(self, ids):
         return (ids[:, :, None] - ids[:, None, :]).abs() <= 1
 

@@ -40,6 +40,7 @@ class PaddingSwapped(Specimen):
     "a whole window of padding too many",
     "You padded by window - size % window, which is a whole window where the map divides. Take "
     "that modulo the window.",
+    same_as=("softmax forgotten",),  # a constant map does not stay constant
 )
 class WindowOfPaddingTooMany(Specimen):
     def pad(self, x, window):
