@@ -95,28 +95,6 @@ def observe(
     )
 
 
-def _found_again(
-    block: Subject,
-    x: Float[Tensor, "1 *size c"],
-    grid: WindowGrid,
-    keys: tuple[int, ...] | None,
-    lost: Bool[Tensor, "q k"],
-) -> Bool[Tensor, "q k"]:
-    """Return which of a few lost pairs depend on each other after all, on maps nearer to 0.
-
-    Large scores can make the weight of a visible token smaller than rounding.  That happens to
-    single pairs; a mistake that loses many is one.
-    """
-    found = torch.zeros_like(lost)
-    columns = lost.any(0).nonzero().flatten().tolist()
-    if not columns or lost.sum() > max(lost.shape):
-        return found
-    asked = [column if keys is None else keys[column] for column in columns]
-    for scale in (0.3, 0.1):
-        found[:, columns] |= dependence(block, scale * x, window_numbers(grid), asked)
-    return found & lost
-
-
 # --- by gradient: PyTorch alone ---
 
 
