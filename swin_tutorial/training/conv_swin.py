@@ -1,7 +1,7 @@
 """What the literature adds to a Swin that sees few images: convolutions, which know what is near.
 
 Each addition is an option of its own, and all are off by default.  With all off, this is the plain
-Swin Transformer (chapter 07 compares them).
+Swin Transformer.
 """
 
 from dataclasses import dataclass
