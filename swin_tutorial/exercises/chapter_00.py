@@ -88,7 +88,7 @@ EXERCISES = {
     ),
     "row_after_roll": Exercise(
         row_after_roll,
-        [(5, 8, 2), (1, 8, 2), (0, 12, 3), (7, 8, 0)],
+        [(5, 8, 2), (1, 8, 2), (3, 12, 3), (7, 8, 0)],
         draw_row,
         (
             WrongWay(
