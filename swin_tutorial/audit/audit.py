@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from swin_tutorial.audit.dependence import Case
 from swin_tutorial.audit.diagnosis import diagnose
-from swin_tutorial.audit.findings import Case, watch
+from swin_tutorial.audit.findings import watch
 from swin_tutorial.audit.geometries import default_geometries, default_sizes
 from swin_tutorial.audit.report import AuditReport
 from swin_tutorial.axis import Padding, check_size

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from swin_tutorial.audit.dependence import (
     BlockError,
+    Case,
     Subject,
     dependence,
     has_moved,
@@ -50,7 +51,7 @@ class Behavior:
 
 def observe(
     block: Subject,
-    grids: tuple[WindowGrid, ...],
+    grids: Case,
     dim: int,
     keys: tuple[int, ...] | None = None,
     is_thorough: bool = True,

@@ -20,6 +20,7 @@ from swin_tutorial.reference import true_windows
 _MOVED = {torch.float64: 1e-10, torch.float32: 3e-6}
 _VALUES_AT_ONCE = 2_000_000
 
+Case = tuple[WindowGrid, ...]  # of each block of a stage, in turn: a single block has one
 Group = tuple[list[int], Tensor]  # some tokens, and the outputs that they may move
 
 
@@ -254,7 +255,7 @@ def window_numbers(grid: WindowGrid) -> Int[Tensor, "tokens"]:
 
 
 @functools.lru_cache(maxsize=32)
-def true_dependence(grids: tuple[WindowGrid, ...]) -> Bool[Tensor, "q k"]:
+def true_dependence(grids: Case) -> Bool[Tensor, "q k"]:
     """Return who must depend on whom after blocks with these grids, one after the other."""
     first, *others = (window_numbers(grid) for grid in grids)
     reach = first[:, None] == first[None, :]

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from swin_tutorial.audit.dependence import true_dependence
-from swin_tutorial.audit.findings import Case, Finding, Watched, watch
+from swin_tutorial.audit.dependence import Case, true_dependence
+from swin_tutorial.audit.findings import Finding, Watched, watch
 from swin_tutorial.audit.museum import MUSEUM, Mistake
 from swin_tutorial.audit.specimen import Specimen
 

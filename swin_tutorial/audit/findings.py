@@ -12,6 +12,7 @@ from torch import Tensor
 from swin_tutorial.audit.behavior import Behavior, observe
 from swin_tutorial.audit.dependence import (
     BlockError,
+    Case,
     Subject,
     has_moved,
     random_map,
@@ -24,7 +25,6 @@ from swin_tutorial.grid import WindowGrid
 
 _WEAK = 1e-13  # a finite mask of about -30: trained scores differ by more
 
-Case = tuple[WindowGrid, ...]  # of each block of a stage, in turn: a single block has one
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # a query and a key, each as its place on every axis
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from swin_tutorial.audit.dependence import (
     BlockError,
+    Case,
     Subject,
     dependence,
     has_moved,
@@ -22,8 +23,6 @@ from swin_tutorial.audit.dependence import (
 )
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import size_text
-
-Case = tuple[WindowGrid, ...]
 
 # Parameters that make queries and keys, by the usual names.  A joint matrix makes values as well.
 _JOINT = re.compile(r"(^|[._])(to_)?(qkv|in_proj)([._]|$)")
