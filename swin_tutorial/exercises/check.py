@@ -4,6 +4,7 @@ import contextlib
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from torch import Tensor
@@ -202,12 +203,16 @@ def _copies(case: tuple) -> tuple:
 
 
 def reveal(prediction: Any, answer: Any) -> None:
-    """Print the answer, beside the reader's prediction if there is one."""
+    """Show the answer beside the reader's prediction; without one, folded up until it is opened."""
     if isinstance(prediction, str) and not isinstance(answer, str):
         with contextlib.suppress(ValueError):  # "15" is 15
             prediction = float(prediction) if "." in prediction else int(prediction)
     if prediction is None:
-        print(f"The answer is {answer}. (You made no prediction.)")
+        from IPython.display import display
+
+        folded = f"<details><summary>Show the answer</summary>{escape(str(answer))}</details>"
+        ask = "No prediction yet: set my_prediction above, then run this cell again."
+        display({"text/html": f"<p>{ask}</p>{folded}", "text/plain": ask}, raw=True)
     elif same(prediction, answer):
         print(f"The answer is {answer}. That is what you predicted.")
     else:

@@ -209,9 +209,9 @@ class MaskExplorer(anywidget.AnyWidget):
 
     # --- how it is shown ---
 
-    def show(self, caption: str) -> None:
-        """Show the explorer with its caption below, which starts with the figure's number."""
-        figures.show_with_caption(*self._repr_mimebundle_(), caption)
+    def show(self) -> None:
+        """Show the explorer here, also in the middle of a cell."""
+        figures.show_bundle(*self._repr_mimebundle_())
 
     def describe(self) -> str:
         """Say in two sentences what is lit: the alternative text of the picture."""

@@ -38,8 +38,8 @@ from swin_tutorial.figures.style import (
     as_png,
     region_color,
     show,
+    show_bundle,
     show_source,
-    show_with_caption,
     shown_width,
     use_house_style,
 )
@@ -72,8 +72,8 @@ __all__ = [
     "region_color",
     "show",
     "show_animation",
+    "show_bundle",
     "show_source",
-    "show_with_caption",
     "shown_width",
     "use_house_style",
 ]

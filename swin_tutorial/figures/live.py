@@ -7,15 +7,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from swin_tutorial.figures.style import as_bundle, show_with_caption
+from swin_tutorial.figures.style import as_bundle, show_bundle
 from swin_tutorial.figures.training import draw_learning_curves
 from swin_tutorial.training import run_folder
 
 
 @contextmanager
-def live_curves(
-    folder: Path, epochs: int, caption: str, alt: str, every: float = 4.0
-) -> Iterator[None]:
+def live_curves(folder: Path, epochs: int, alt: str, every: float = 4.0) -> Iterator[None]:
     """Show a run's learning curves, and draw them anew while the context lasts and at its end.
 
     The run itself knows nothing of it: the curves are read from the log in its folder.
@@ -23,7 +21,7 @@ def live_curves(
     Args:
         folder: the run's.
         epochs: how many it will take.
-        caption, alt: of the figure, as in ``style.show``.
+        alt: the figure's alternative text.
         every: seconds between two drawings.
     """
 
@@ -35,7 +33,7 @@ def live_curves(
             one.set_xlim(0, 1.03 * epochs)
         return as_bundle(figure, alt)
 
-    shown = show_with_caption(*drawn(), caption)
+    shown = show_bundle(*drawn())
     finished = threading.Event()
 
     def redraw() -> None:

@@ -1,4 +1,4 @@
-"""The house style: one palette, one set of defaults, one way to show a figure with its words."""
+"""The house style: one palette, one set of defaults, one way to show a figure."""
 
 import inspect
 import io
@@ -60,28 +60,22 @@ def region_color(region: int) -> str:
     return PALETTE[region % len(PALETTE)]
 
 
-def show(figure: Figure, caption: str, alt: str) -> None:
-    """Show a finished figure with its caption below and its alternative text in the metadata.
+def show(figure: Figure, alt: str) -> None:
+    """Show a finished figure; its caption is the Markdown cell below.
 
-    The caption starts with the figure's number.  Raises ValueError for an empty caption or
-    alternative text.
+    ``alt``, the alternative text, goes into the image's metadata.  Raises ValueError if it is empty.
     """
-    show_with_caption(*as_bundle(figure, alt), caption)
+    show_bundle(*as_bundle(figure, alt))
 
 
-def show_with_caption(bundle: dict, metadata: dict, caption: str) -> DisplayHandle | None:
-    """Show a MIME bundle that holds a PNG, and a caption below it.
+def show_bundle(bundle: dict, metadata: dict) -> DisplayHandle | None:
+    """Show a MIME bundle that holds a PNG.  Returns a handle, by which another can replace it.
 
-    Returns a handle, by which another PNG can take the place of this one.
-
-    Raises ValueError for an empty caption, or no alternative text in the PNG's metadata.
+    Raises ValueError if the PNG's metadata hold no alternative text.
     """
-    if not caption.strip() or not metadata["image/png"]["alt"].strip():
-        raise ValueError("a figure needs a caption and an alternative text: say what it shows")
-    shown = display(bundle, metadata=metadata, raw=True, display_id=True)
-    number, _, text = caption.partition(". ")
-    display(Markdown(f"*{number}.* {text}"))
-    return shown
+    if not metadata["image/png"]["alt"].strip():
+        raise ValueError("a figure needs an alternative text: say what it shows")
+    return display(bundle, metadata=metadata, raw=True, display_id=True)
 
 
 def as_bundle(figure: Figure, alt: str) -> tuple[dict, dict]:

@@ -2,6 +2,7 @@
 
 import random
 
+import IPython.display
 import numpy as np
 import pytest
 import torch
@@ -164,7 +165,6 @@ def test_an_unknown_exercise_is_refused():
 @pytest.mark.parametrize(
     ("prediction", "answer", "words"),
     [
-        (None, 15, "The answer is 15. (You made no prediction.)"),
         (15, 15, "That is what you predicted."),
         ("15", 15, "That is what you predicted."),
         (torch.tensor(15), 15, "That is what you predicted."),
@@ -180,3 +180,12 @@ def test_a_prediction_is_answered(prediction, answer, words, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"The answer is {answer}.")
     assert words in out
+
+
+def test_without_a_prediction_the_answer_is_folded_up(monkeypatch):
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append(bundle))
+    reveal(None, "4 < 16")
+    (bundle,) = shown
+    assert "4 &lt; 16" in bundle["text/html"].partition("<details><summary>")[2]
+    assert "4" not in bundle["text/plain"]

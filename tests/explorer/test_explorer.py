@@ -371,10 +371,8 @@ def test_every_geometry_has_a_picture(sizes, padding):
     assert MaskExplorer(**state, padding=padding, image=None)._repr_mimebundle_()
 
 
-def test_showing_needs_a_caption(explorer, capsys):
-    with pytest.raises(ValueError, match="needs a caption"):
-        explorer.show(" ")
-    explorer.show("Figure 1. Windows.")
+def test_it_shows_itself_in_the_middle_of_a_cell(explorer, capsys):
+    explorer.show()
     assert "MaskExplorer(height=7" in capsys.readouterr().out
 
 

@@ -12,7 +12,7 @@ from IPython.display import DisplayHandle
 from swin_tutorial.figures import live, style
 from swin_tutorial.training.files import METRICS, append_json
 
-CAPTION, ALT = "Figure 9.9. A run.", "Three charts of a run"
+ALT = "Three charts of a run"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def pngs(pictures):
 
 def test_new_lines_of_the_log_are_drawn_while_the_run_lasts(tmp_path, shown):
     pictures, redrawn = shown
-    with live.live_curves(tmp_path, 2, CAPTION, ALT, every=0.01):
+    with live.live_curves(tmp_path, 2, ALT, every=0.01):
         append_json(tmp_path / METRICS, {"step": 1, "epoch": 0.5, "loss": 2.0})
         append_json(tmp_path / METRICS, {"step": 2, "epoch": 1.0, "loss": 1.0})
         redrawn.clear()
@@ -55,7 +55,7 @@ def test_the_end_of_the_run_is_drawn_even_if_it_comes_at_once_or_by_an_error(tmp
     pictures, _ = shown
 
     def fail():
-        with live.live_curves(tmp_path, 2, CAPTION, ALT, every=60.0):
+        with live.live_curves(tmp_path, 2, ALT, every=60.0):
             append_json(tmp_path / METRICS, {"step": 1, "epoch": 0.5, "loss": 2.0})
             append_json(tmp_path / METRICS, {"step": 2, "epoch": 1.0, "loss": 1.0})
             raise KeyError

@@ -170,11 +170,10 @@ def test_frames_come_back_as_they_were_painted():
 def test_notebooks_get_the_image_its_words_and_its_width(monkeypatch):
     shown = []
     monkeypatch.setattr(style, "display", lambda *one, **more: shown.append((one, more)))
-    figures.show_animation(figures.Animation(b"png", "A cat rolls.", 300), "Figure 9.9. A roll.")
+    figures.show_animation(figures.Animation(b"png", "A cat rolls.", 300))
     (bundle,), options = shown[0]
     assert bundle == {"image/png": b"png", "text/plain": "<Animation: A cat rolls.>"}
     assert options["metadata"]["image/png"] == {"alt": "A cat rolls.", "width": 300}
-    assert shown[1][0][0].data == "*Figure 9.9.* A roll."
     assert figures.Animation(b"png", "A cat rolls.", 300)._repr_mimebundle_()[0] == bundle
 
 

@@ -89,17 +89,19 @@ def without_reason(notebook: NotebookNode) -> list[str]:
 
 
 def bare_figures(notebook: NotebookNode) -> list[str]:
-    """Complain of images without alternative text, or with no caption right after them."""
+    """Complain of images without alternative text, or without a caption in the cell below."""
     complaints = []
-    for cell in code_cells(notebook):
-        for output, following in zip_longest(cell.outputs, cell.outputs[1:], fillvalue={}):
-            if "image/png" not in output.get("data", {}):
-                continue
-            alt = output.metadata.get("image/png", {}).get("alt", "")
-            if len(alt) < SHORTEST_ALT:
-                complaints.append(f"{cell.id}: image with the alternative text {alt!r}")
-            if not following.get("data", {}).get("text/markdown", "").startswith("*Figure"):
-                complaints.append(f"{cell.id}: image with no caption *Figure ...* after it")
+    for cell, below in zip_longest(notebook.cells, notebook.cells[1:], fillvalue={}):
+        images = [o for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+        alts = [image.metadata.get("image/png", {}).get("alt", "") for image in images]
+        complaints += [
+            f"{cell.id}: image with the alternative text {alt!r}"
+            for alt in alts
+            if len(alt) < SHORTEST_ALT
+        ]
+        is_caption = below.get("cell_type") == "markdown" and below.source.startswith("*Figure")
+        if images and not is_caption:
+            complaints.append(f"{cell.id}: image with no caption *Figure ...* in the cell below")
     return complaints
 
 

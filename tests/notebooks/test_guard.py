@@ -13,7 +13,7 @@ from guard import (
     unexecuted,
     without_reason,
 )
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from normalize import NOTEBOOKS, as_text, normalize
 
 # How many cells of a notebook nbval may not compare strictly.  Each gives its reason in its first
@@ -59,8 +59,8 @@ def image(alt=ALT):
     return new_output("display_data", {"image/png": "iVBORw0K"}, metadata=metadata)
 
 
-def caption(text="*Figure 1. Windows.*"):
-    return new_output("display_data", {"text/markdown": text})
+def caption(text="*Figure 1.* Windows."):
+    return new_markdown_cell(text)
 
 
 @pytest.mark.parametrize("count", [None, 2])
@@ -100,13 +100,13 @@ def test_counts_the_comments_that_nbval_reads_too():
 
 @pytest.mark.parametrize("alt", ["", "a cat"])
 def test_refuses_an_image_without_alternative_text(alt):
-    assert len(bare_figures(notebook(cell(outputs=[image(alt), caption()])))) == 1
-    assert bare_figures(notebook(cell(), cell(outputs=[image(), caption()]))) == []
+    assert len(bare_figures(notebook(cell(outputs=[image(alt)]), caption()))) == 1
+    assert bare_figures(notebook(cell(), cell(outputs=[image(), image()]), caption())) == []
 
 
-@pytest.mark.parametrize("following", [[], [image(), caption()], [caption("*Windows.*")]])
-def test_refuses_an_image_without_a_caption(following):
-    assert len(bare_figures(notebook(cell(outputs=[image(), *following])))) == 1
+@pytest.mark.parametrize("below", [[], [cell(), caption()], [caption("*Windows.*")]])
+def test_refuses_an_image_without_a_caption(below):
+    assert len(bare_figures(notebook(cell(outputs=[image()]), *below))) == 1
 
 
 def test_refuses_a_cell_beyond_the_screen():
@@ -159,9 +159,7 @@ def test_accepts_right_numbers_in_any_order_and_with_gaps():
 def test_a_whole_file_is_checked(tmp_path):
     """Each kind of complaint reaches ``complaints_about``."""
     path = tmp_path / "00_bad.ipynb"
-    bad = cell(
-        f"# /tmp/x\n{'x' * 101}", count=None, outputs=[image(""), caption()], tags=["nbval-skip"]
-    )
+    bad = cell(f"# /tmp/x\n{'x' * 101}", count=None, outputs=[image("")], tags=["nbval-skip"])
     path.write_text(as_text(notebook(bad)).rstrip(), "utf-8")
     found = "\n".join(complaints_about(path))
     for part in (

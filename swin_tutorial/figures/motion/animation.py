@@ -28,7 +28,7 @@ from swin_tutorial.figures.style import (
     INK,
     PIXELS_PER_INCH,
     region_color,
-    show_with_caption,
+    show_bundle,
 )
 
 Length = int | float  # in CSS pixels, or a share of something
@@ -57,12 +57,9 @@ class Animation:
         return bundle, {"image/png": {"alt": self.alt, "width": self.width}}
 
 
-def show_animation(animation: Animation, caption: str) -> None:
-    """Show an animation with its caption below.  The caption starts with the figure's number.
-
-    Raises ValueError for an empty caption.
-    """
-    show_with_caption(*animation._repr_mimebundle_(), caption)
+def show_animation(animation: Animation) -> None:
+    """Show an animation; its caption is the Markdown cell below."""
+    show_bundle(*animation._repr_mimebundle_())
 
 
 def animate(frames: Iterable[Frame], alt: str) -> Animation:
