@@ -63,7 +63,7 @@ def region_color(region: int) -> str:
 def show(figure: Figure, alt: str) -> None:
     """Show a finished figure; its caption is the Markdown cell below.
 
-    ``alt``, the alternative text, goes into the image's metadata.  Raises ValueError if it is empty.
+    ``alt``, the alternative text, goes into its metadata.  Raises ValueError if it is empty.
     """
     show_bundle(*as_bundle(figure, alt))
 
