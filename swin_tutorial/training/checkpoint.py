@@ -35,8 +35,7 @@ def load_checkpoint(
     Args:
         folder: the run's.
         config: the configuration that the checkpoint must have, ``TrainingConfig.as_dict()``.
-        fingerprints: of the sets of images that it must have been made with, by name; those that
-            the checkpoint does not know are not compared.
+        fingerprints: of what it must have been made with, by name, such as "training images"; those that the checkpoint does not know are not compared.
 
     Raises TrainingError for a file that cannot be read, is damaged, or comes from a newer version,
     and for a checkpoint of another configuration or of other images.
@@ -57,8 +56,8 @@ def load_checkpoint(
     changed = [name for name in theirs.keys() & ours.keys() if theirs[name] != ours[name]]
     if changed:
         raise TrainingError(
-            f"the {' and '.join(sorted(changed))} images are not those that {path} was made with: "
-            "restore them, or start a new run in another --folder"
+            f"{path} was made with other {' and '.join(sorted(changed))}: restore what you had, or "
+            "start a new run in another --folder"
         )
     return checkpoint
 

@@ -42,6 +42,8 @@ class TrainingConfig:
         clip_norm: the largest norm of the gradient; 0 for no limit
         label_smoothing: share of the target that is spread over all classes
         ema_decay: decay of the moving average of the weights; 0 for no average
+        teacher: the folder of a finished run to learn from too, or its name in data/results
+        teacher_weight: the share of the teacher's answers in the targets
         bf16: compute in bfloat16 where that is safe
         compile: compile the model: slow to start, then fast
         seed: of the first weights, the batches and everything else that is drawn
@@ -67,6 +69,8 @@ class TrainingConfig:
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
     ema_decay: float = 0.999
+    teacher: str = ""
+    teacher_weight: float = 0.5
     bf16: bool = False
     compile: bool = False
     seed: int = 0
@@ -84,6 +88,8 @@ class TrainingConfig:
         for name in ("label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 < self.teacher_weight <= 1:
+            raise ValueError(f"teacher_weight must lie in (0, 1], got {self.teacher_weight}")
         for name in ("lr", "warmup_epochs", "weight_decay", "clip_norm"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and not negative: {getattr(self, name)}")

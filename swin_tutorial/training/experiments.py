@@ -95,7 +95,15 @@ EXPERIMENTS = {
         keeps_run=True,
     ),
     "fashion-mnist-cpu-resnet": Experiment(
-        PRESETS["fashion-mnist-cpu-resnet"], "a small ResNet, all images, as many epochs"
+        PRESETS["fashion-mnist-cpu-resnet"],
+        "a small ResNet, all images, as many epochs",
+        keeps_run=True,  # the teacher below
+    ),
+    "fashion-mnist-cpu-conv": Experiment(
+        PRESETS["fashion-mnist-cpu-conv"], "the Swin with convolutions, 18 epochs"
+    ),
+    "fashion-mnist-cpu-distilled": Experiment(
+        PRESETS["fashion-mnist-cpu-distilled"], "the same, taught by the ResNet too"
     ),
     "fashion-mnist": Experiment(PRESETS["fashion-mnist"], "all images, one GPU", device="cuda"),
     "fashion-mnist-resnet": Experiment(

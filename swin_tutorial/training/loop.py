@@ -20,6 +20,7 @@ from swin_tutorial.data.folders import ImageFolder
 from swin_tutorial.training.checkpoint import all_finite, differences
 from swin_tutorial.training.config import TrainingConfig, for_dataset
 from swin_tutorial.training.datasets import Images, load_data
+from swin_tutorial.training.distillation import Teacher, load_teacher
 from swin_tutorial.training.errors import Stopped, TrainingError
 from swin_tutorial.training.evaluation import (
     EVALUATION_BATCH,
@@ -89,9 +90,16 @@ def train(
         images = images or load_data(config, data_folder)
         train_images, test_images = images
         config = for_dataset(config, len(train_images.mean), len(train_images.classes))
-        fingerprints = {"training": train_images.fingerprint(), "test": test_images.fingerprint()}
+        fingerprints = {
+            "training images": train_images.fingerprint(),
+            "test images": test_images.fingerprint(),
+        }
+        teacher = load_teacher(config, here)
+        if teacher:
+            fingerprints["teacher weights"] = teacher.fingerprint
         with RunFolder(Path(folder), config, fingerprints, machine(here)) as run_folder:
-            return loop(config, run_folder, resume, here, images, signals, progress and rank() == 0)
+            shown = progress and rank() == 0
+            return loop(config, run_folder, resume, here, images, teacher, signals, shown)
 
 
 def loop(
@@ -100,6 +108,7 @@ def loop(
     resume: bool,
     device: torch.device,
     images: tuple[Images, Images],
+    teacher: Teacher | None,
     signals: StopSignals,
     progress: bool,
 ) -> dict:
@@ -136,6 +145,7 @@ def loop(
     with progress_bar(state.step, total_steps, progress) as bar:
         for x, targets in batches_from(batches, state.step, total_steps):
             # Take one step.
+            targets = teacher.mix_into(targets, x) if teacher else targets
             meter.add(take_step(state, forward, x, targets, steps_per_epoch, config))
             bar.update()
 
@@ -248,6 +258,7 @@ def finish(
         "parameters": sum(p.numel() for p in state.model.parameters()),
         "seconds": round(sum(meter.seconds.values()), 1),
         "images_per_second": round(images_per_second, 1),
+        "fingerprints": run_folder.fingerprints,
         **run_folder.machine,
     }
     mistakes = {}

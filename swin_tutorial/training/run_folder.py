@@ -39,7 +39,7 @@ class RunFolder:
     Args:
         path: of the folder.
         config: what is trained.
-        fingerprints: of the training and the test images, by these words.
+        fingerprints: of the "training images", the "test images" and, if it has one, its "teacher weights".
         machine: what computes the run, as ``processes.machine`` says it.
 
     Every method raises TrainingError, naming the file, if the disk refuses.
