@@ -35,7 +35,8 @@ def load_checkpoint(
     Args:
         folder: the run's.
         config: the configuration that the checkpoint must have, ``TrainingConfig.as_dict()``.
-        fingerprints: of what it must have been made with, by name, such as "training images"; those that the checkpoint does not know are not compared.
+        fingerprints: of what it must have been made with, by name, such as "training images";
+            those that the checkpoint does not know are not compared.
 
     Raises TrainingError for a file that cannot be read, is damaged, or comes from a newer version,
     and for a checkpoint of another configuration or of other images.

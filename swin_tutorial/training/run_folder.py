@@ -39,7 +39,8 @@ class RunFolder:
     Args:
         path: of the folder.
         config: what is trained.
-        fingerprints: of the "training images", the "test images" and, if it has one, its "teacher weights".
+        fingerprints: of the "training images", the "test images" and, if there is a teacher, of the
+            "teacher weights".
         machine: what computes the run, as ``processes.machine`` says it.
 
     Every method raises TrainingError, naming the file, if the disk refuses.
