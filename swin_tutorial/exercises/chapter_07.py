@@ -88,6 +88,12 @@ RATE_WAYS = (
         ),
     ),
     WrongWay(
+        "down one step early",
+        "Your rate is 0 one step before the end. `steps` counts the steps, and the cosine reaches "
+        "-1 at `steps` itself: divide by steps - warmup.",
+        after_warmup(lambda step, steps, warmup, peak: rate_at(step, steps - 1, warmup, peak)),
+    ),
+    WrongWay(
         "cosine below zero",
         "Your rate becomes negative in the second half, so the steps go uphill. Add 1 to the "
         "cosine and halve the sum.",
@@ -122,6 +128,14 @@ def smoothing_for_the_others(labels, others, lam, smoothing, classes):
 def smoothed_labels_only(labels, others, lam, smoothing, classes):
     own = (1 - smoothing) * F.one_hot(labels, classes) + smoothing / classes
     return lam[:, None] * own + (1 - lam[:, None]) * F.one_hot(others, classes)
+
+
+def overwritten(labels, others, lam, smoothing, classes):
+    mixed = torch.zeros(len(labels), classes)
+    images = torch.arange(len(labels))
+    mixed[images, labels] = lam
+    mixed[images, others] = 1 - lam
+    return (1 - smoothing) * mixed + smoothing / classes
 
 
 TARGET_WAYS = (
@@ -161,6 +175,20 @@ TARGET_WAYS = (
         "not mixed",
         "Your targets know the image's own label alone. A share of 1 - lam belongs to `others`.",
         lambda labels, others, lam, *rest: soft_targets(labels, labels, lam, *rest),
+    ),
+    WrongWay(
+        "two of one class",
+        "Where both labels are the same, your second share replaces the first, and the row sums to "
+        "less than 1. Add the two shares.",
+        overwritten,
+    ),
+    WrongWay(
+        "the mean share for all",
+        "You used the mean of `lam` for the whole batch. Each image has its own share: give it an "
+        "axis for the classes, lam[:, None].",
+        lambda labels, others, lam, *rest: soft_targets(
+            labels, others, lam.mean().expand(len(labels)), *rest
+        ),
     ),
     WrongWay(
         "the first image's share for all",
