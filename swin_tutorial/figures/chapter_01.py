@@ -52,12 +52,13 @@ def cost(tokens: Sequence[int], everyone: Sequence[int], windows: Sequence[int],
         at: a number of tokens among ``tokens``.
     """
     figure, axes = plt.subplots(figsize=(9, 4.3))
+    color = plt.rcParams["text.color"]  # of what stands on the page itself
     axes.loglog(tokens, everyone, color=PALETTE[1], lw=2.5)
     axes.loglog(tokens, windows, "--", color=PALETTE[4], lw=2.5)
     for number, above, below in zip(tokens, everyone, windows, strict=True):
         if number not in (at, tokens[-1]):
             continue
-        ends = {"arrowstyle": "<->", "lw": 1.5, "shrinkA": 0, "shrinkB": 0}
+        ends = {"arrowstyle": "<->", "lw": 1.5, "shrinkA": 0, "shrinkB": 0, "color": color}
         axes.annotate("", (number, below), (number, above), arrowprops=ends)
         middle = (above * below) ** 0.5
         side = 1 if number == at else -1  # the first gap has its room at the right
@@ -131,7 +132,7 @@ def padding(padded: Float[Tensor, "1 h w c"], is_pad: Bool[Tensor, "h w"], windo
     )
 
 
-def glued(maps: Sequence[Float[Tensor, "1 h w c"]], numbers: Sequence[Int[Tensor, "h w"]]) -> None:
+def glued(maps: Sequence[Float[Tensor, "1 _ _ c"]], numbers: Sequence[Int[Tensor, "_ _"]]) -> None:
     """Show the same windows glued rightly and wrongly; each token shows its window."""
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 5.2), width_ratios=[12, 8])
     for one, image, windows, title in zip(
