@@ -40,6 +40,20 @@ def glue_as(pattern: str, swap_sizes: bool = False):
     return glue
 
 
+def glue_by_reshape(counts_swapped: bool, sides_swapped: bool):
+    """Return a glue by reshape and permute that confuses height and width in one of its steps."""
+
+    def glue(windows: Tensor, m: int, height: int, width: int) -> Tensor:
+        rows, columns = height // m, width // m
+        if counts_swapped:
+            rows, columns = columns, rows
+        sides = (width, height) if sides_swapped else (height, width)
+        split = windows.unflatten(1, (rows, columns)).unflatten(3, (m, m))
+        return split.permute(0, 1, 3, 2, 4, 5).reshape(len(windows), *sides, -1)
+
+    return glue
+
+
 # --- drawn cases ---
 
 
@@ -208,6 +222,18 @@ EXERCISES = {
                 "You glued a map of `width` by `height` tokens. There are `height // window_size` "
                 "rows of windows.",
                 glue_as("(r c) (m n)", swap_sizes=True),
+            ),
+            WrongWay(
+                "windows counted as width by height",
+                "Your map has the right shape, but you split `n` into `width // window_size` rows "
+                "of windows. Rows come from the height: `height // window_size`, then the columns.",
+                glue_by_reshape(counts_swapped=True, sides_swapped=False),
+            ),
+            WrongWay(
+                "reshaped to width by height",
+                "You split and permuted correctly, and the last reshape exchanged the sides: the "
+                "result is `b height width c`, rows first.",
+                glue_by_reshape(counts_swapped=False, sides_swapped=True),
             ),
             WrongWay(
                 "column-first windows",

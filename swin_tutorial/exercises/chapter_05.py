@@ -1,11 +1,14 @@
 """Chapter 05, masks compared: other masks, and other ways to write one."""
 
 import random
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 
+from swin_tutorial.exercises.answers import difference
 from swin_tutorial.exercises.bugs import find_the_bug
 from swin_tutorial.exercises.exercise import Exercise, WrongWay
 from swin_tutorial.masks import (
@@ -78,93 +81,34 @@ def draw_multihead(rng: random.Random) -> tuple:
     return mask, rng.randint(2, 4)
 
 
-# --- 5.2: a sliding window ---
-
-
-def distances(height: int, width: int) -> Int[Tensor, "2 tokens tokens"]:
-    """Return how many rows and columns each key lies after each query."""
-    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    place = torch.stack([row.flatten(), column.flatten()])
-    return place[:, None, :] - place[:, :, None]
-
-
-def sliding_window_mask(height: int, width: int, radius: int) -> Tensor:
-    return (distances(height, width).abs() <= radius).all(0)
-
-
-def height_for_width(height: int, width: int, radius: int) -> Bool[Tensor, "tokens tokens"]:
-    token = torch.arange(height * width)
-    place = torch.stack([token // height, token % height])
-    return ((place[:, None, :] - place[:, :, None]).abs() <= radius).all(0)
-
-
-def along_the_list(height: int, width: int, radius: int) -> Bool[Tensor, "tokens tokens"]:
-    token = torch.arange(height * width)
-    return (token[:, None] - token[None, :]).abs() <= radius
-
-
-SLIDING_WAYS = (
-    WrongWay(
-        "radius excluded",
-        'Keys exactly `radius` away are missing. "At most" includes them: <=, not <.',
-        lambda height, width, radius: (distances(height, width).abs() < radius).all(0),
-    ),
-    WrongWay(
-        "rows or columns",
-        "Your keys form a cross: near in rows *or* near in columns. Both must hold, so join the "
-        "two conditions with &.",
-        lambda height, width, radius: (distances(height, width).abs() <= radius).any(0),
-    ),
-    WrongWay(
-        "no absolute value",
-        "You took the difference without its sign in mind: on one side every key passes. Compare "
-        "the absolute value, .abs().",
-        lambda height, width, radius: (-distances(height, width) <= radius).all(0),
-    ),
-    WrongWay(
-        "height for width",
-        "You divided by the height. Tokens are numbered along the rows, so a row has `width` of "
-        "them: row = token // width, column = token % width.",
-        height_for_width,
-    ),
-    WrongWay(
-        "one long row",
-        "You compared the tokens' numbers. The last token of a row and the first of the next are "
-        "neighbors in number only: compare rows and columns apart.",
-        along_the_list,
-    ),
-    WrongWay(
-        "a diamond",
-        "You added the two distances. Then a key in the corner of the window is too far. Test "
-        "rows and columns one by one.",
-        lambda height, width, radius: distances(height, width).abs().sum(0) <= radius,
-    ),
-    WrongWay(
-        "a disk",
-        "You measured the straight distance, so the corners of the window are missing. Test rows "
-        "and columns one by one.",
-        lambda height, width, radius: distances(height, width).square().sum(0) <= radius**2,
-    ),
-    WrongWay(
-        "rows alone",
-        "Your window is as wide as the map: you tested the rows alone. The columns must be near "
-        "as well.",
-        lambda height, width, radius: distances(height, width)[0].abs() <= radius,
-    ),
-)
-
-
-def draw_sliding(rng: random.Random) -> tuple:
-    height = rng.randint(2, 4)
-    width = rng.choice([side for side in range(2, 6) if side != height])
-    return height, width, rng.randint(0, 3)
-
-
-# --- 5.3: a decoder's mask ---
+# --- 5.2: a decoder's mask ---
 
 
 def decoder_mask(lengths: Tensor, tokens: int) -> Tensor:
     return look_ahead_mask(tokens) & padding_mask(lengths, tokens)
+
+
+def judge_decoder(answer: Any, lengths: Tensor, tokens: int) -> str:
+    """Say what is wrong with a decoder's mask; a row of padding may hold any earlier padding."""
+    expected = decoder_mask(lengths, tokens)
+    answer = torch.as_tensor(answer) if isinstance(answer, np.ndarray) else answer
+    if (
+        not isinstance(answer, Tensor)
+        or answer.shape != expected.shape
+        or answer.dtype != torch.bool
+    ):
+        return difference("Your mask", answer, expected)
+    real = is_real(lengths, tokens)[:, :, None]
+    wrong = torch.where(real, answer != expected, answer & ~expected)
+    if wrong.any():
+        sentence, query, key = wrong.nonzero()[0].tolist()
+        kind = "real" if query < int(lengths[sentence]) else "padding"
+        verb = "may not" if answer[sentence, query, key] else "should"
+        return f"In sentence {sentence}, query {query} ({kind}) {verb} attend to key {key}."
+    if not answer.any(-1).all():
+        sentence, query = (~answer.any(-1)).nonzero()[0].tolist()
+        return f"In sentence {sentence}, the row of query {query} is empty, so its softmax is nan."
+    return ""
 
 
 def is_real(lengths: Tensor, tokens: int) -> Bool[Tensor, "n tokens"]:
@@ -243,18 +187,12 @@ EXERCISES = {
         MULTIHEAD_WAYS,
         picture="mask",
     ),
-    "sliding_window_mask": Exercise(
-        sliding_window_mask,
-        [(1, 6, 2), (3, 4, 1), (4, 2, 0), (5, 5, 3)],
-        draw_sliding,
-        SLIDING_WAYS,
-        picture="mask",
-    ),
     "decoder_mask": Exercise(
         decoder_mask,
         [(torch.tensor([2]), 3), (torch.tensor([3, 5, 1]), 5), (torch.tensor([0, 4]), 4)],
         draw_decoder,
         DECODER_WAYS,
+        judge_decoder,
         picture="mask",
     ),
     "block_5a": find_the_bug(

@@ -25,16 +25,29 @@ def solution(name):
 # --- right answers, said otherwise ---
 
 
-def sliding_by_pairs(height, width, radius):
-    tokens = [(y, x) for y in range(height) for x in range(width)]
-    return np.array(
-        [[abs(y - v) <= radius and abs(x - u) <= radius for v, u in tokens] for y, x in tokens]
-    )
-
-
 def decoder_by_triangle(lengths, tokens):
     real = torch.arange(tokens)[None] < lengths[:, None]
     return torch.ones(tokens, tokens).tril().bool() & ~(real[:, :, None] ^ real[:, None, :])
+
+
+def padding_sees_itself(lengths, tokens):
+    mask = no_keys_for_padding(lengths, tokens)
+    return mask | torch.eye(tokens, dtype=torch.bool)
+
+
+def no_keys_for_padding(lengths, tokens):
+    return decoder_by_triangle(lengths, tokens) & (torch.arange(tokens) < lengths[:, None])[:, None]
+
+
+def padding_looks_ahead(lengths, tokens):
+    padding = torch.arange(tokens) >= lengths[:, None]
+    return decoder_by_triangle(lengths, tokens) | (padding[:, :, None] & padding[:, None, :])
+
+
+def last_token_blind(lengths, tokens):
+    mask = decoder_by_triangle(lengths, tokens)
+    mask[torch.arange(len(lengths)), lengths - 1, 0] = False
+    return mask
 
 
 def stage_by_stage(height, width, stage):
@@ -105,8 +118,9 @@ def name_by_parts(name):
     [
         ("mask_for_multihead", lambda mask, n: repeat(mask, "n q k -> (n h) q k", h=n) == 0),
         ("mask_for_multihead", lambda mask, n: torch.stack([~mask] * n, 1).flatten(0, 1)),
-        ("sliding_window_mask", sliding_by_pairs),
         ("decoder_mask", decoder_by_triangle),
+        ("decoder_mask", lambda *case: decoder_by_triangle(*case).numpy()),
+        ("decoder_mask", padding_sees_itself),
         ("tokens_in_stage", stage_by_stage),
         ("tokens_in_stage", lambda *case: float(stage_by_stage(*case))),
         ("split_four", four_assignments),
@@ -152,10 +166,12 @@ def quarters_in_einops(x):
     [
         ("mask_for_multihead", lambda mask, n: ~mask.repeat(n, 1, 1), "use repeat_interleave"),
         ("mask_for_multihead", lambda mask, n: (~mask).float().repeat_interleave(n, 0), "float32"),
-        ("sliding_window_mask", lambda h, w, r: sliding_by_pairs(w, h, r), "divided by the height"),
-        ("sliding_window_mask", lambda h, w, r: sliding_by_pairs(h, w, r - 1), "<=, not <"),
-        ("sliding_window_mask", lambda h, w, r: 1 * sliding_by_pairs(h, w, r), "a tensor"),
         ("decoder_mask", lambda lengths, n: torch.ones(n, n).tril().bool(), "has shape (3, 3)"),
+        ("decoder_mask", lambda *case: decoder_by_triangle(*case).int(), "holds torch.int32"),
+        ("decoder_mask", lambda *case: None, "returned None"),
+        ("decoder_mask", no_keys_for_padding, "query 2 is empty, so its softmax is nan"),
+        ("decoder_mask", padding_looks_ahead, "query 3 (padding) may not attend to key 4"),
+        ("decoder_mask", last_token_blind, "query 1 (real) should attend to key 0"),
         ("tokens_in_stage", lambda h, w, s: h // 4 // 2**s * (w // 4 // 2**s), "round up"),
         ("split_four", quarters_in_einops, "has shape"),
         ("split_four", lambda x: four_assignments(x).float(), "holds torch.float32"),
