@@ -37,7 +37,8 @@ class Attention:
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    return (scores + additive_mask(mask)).softmax(dim=-1)
+    """Give the row of a query with no allowed key zeros, where a plain softmax gives NaN."""
+    return (scores + additive_mask(mask)).softmax(dim=-1).masked_fill(~mask, 0)
 
 
 def offset_of_entry(entry: int, window_size: int) -> tuple[int, int]:
@@ -119,8 +120,16 @@ def draw_mask(rng: Random) -> Tensor:
     return shifted_window_mask(size, window_size, rng.randrange(1, window_size))
 
 
+def with_empty_row(mask: Tensor, window: int, query: int) -> Tensor:
+    """Return a mask in which one query of one window has no allowed key."""
+    mask = mask.clone()
+    mask[window, query] = False
+    return mask
+
+
 def draw_scores(rng: Random) -> tuple[Tensor, Tensor]:
     mask = draw_mask(rng)
+    mask = with_empty_row(mask, rng.randrange(len(mask)), rng.randrange(mask.shape[-1]))
     return rng.choice([1, 10, 150]) * random_tensor(*mask.shape), mask
 
 
@@ -199,9 +208,26 @@ MASK = shifted_window_mask((6, 9), 3, 1)
 EXERCISES = {
     "masked_softmax": Exercise(
         masked_softmax,
-        [(random_tensor(6, 9, 9), MASK), (100 * random_tensor(6, 9, 9), MASK)],
+        [
+            (random_tensor(6, 9, 9), MASK),
+            (random_tensor(6, 9, 9), with_empty_row(MASK, 5, 3)),
+            (100 * random_tensor(6, 9, 9), with_empty_row(MASK, 2, 7)),
+        ],
         draw_scores,
         (
+            WrongWay(
+                "empty row",
+                "The row of the query with no allowed key is `nan`: there the softmax divides 0 by "
+                "0. Set the weights of forbidden keys to 0 once more, after the softmax.",
+                softmax_as(),
+            ),
+            WrongWay(
+                "-1e9 for minus infinity",
+                "The query with no allowed key attends to all, because all of its scores are "
+                "equally low. Use minus infinity, and after the softmax set the weights of "
+                "forbidden keys to 0.",
+                softmax_as(-1e9),
+            ),
             WrongWay(
                 "inverted",
                 "You forbade the pairs that may attend. True means that the query *may* attend, so "
@@ -233,6 +259,9 @@ EXERCISES = {
                 "0 * infinity, which is `nan`. Choose in place of multiplying: "
                 "`masked_fill(~mask, -torch.inf)`.",
                 boolean_times_infinity,
+            ),
+            known_mistake(
+                "mask of 0 and 1 added", lambda scores, mask: (scores + mask.double()).softmax(-1)
             ),
             known_mistake("softmax over queries", softmax_as(dim=-2)),
             known_mistake("weights multiplied by the mask", masked_after),
@@ -294,7 +323,7 @@ EXERCISES = {
     ),
     "attend_one_window": Exercise(
         attend_one_window,
-        [window_case(MASK[2], 4, 1), window_case(MASK[5], 4, 9)],
+        [window_case(MASK[2], 4, 1), window_case(MASK[5], 4, 9), window_case(MASK[5], 4, 150)],
         draw_window,
         (
             WrongWay(
@@ -345,6 +374,18 @@ EXERCISES = {
                 "You multiplied a boolean by infinity. Where the pair is allowed that is "
                 "0 * infinity, which is `nan`. Use `masked_fill(~mask, -torch.inf)`.",
                 attend_as(boolean_times_infinity),
+            ),
+            WrongWay(
+                "-100 for minus infinity",
+                "You put a finite number where a pair is forbidden. Allowed scores can be smaller "
+                "still, and then it gets weight: use minus infinity.",
+                attend_as(softmax_as(-100.0)),
+            ),
+            WrongWay(
+                "-100 added",
+                "You added -100 where a pair is forbidden. Some forbidden scores lead by more "
+                "than 100 here, and then they still win: add minus infinity.",
+                attend_as(add_100),
             ),
             known_mistake("weights multiplied by the mask", attend_as(masked_after)),
             WrongWay(

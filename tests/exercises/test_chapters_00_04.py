@@ -120,7 +120,8 @@ def mask_by_slices(size, window, shift):
 
 def softmax_by_hand(scores, mask):
     weights = (scores - scores.where(mask, -math.inf).amax(-1, keepdim=True)).exp() * mask
-    return (weights.nan_to_num(posinf=0.0) / weights.nan_to_num(posinf=0.0).sum(-1, True)).double()
+    weights = weights.nan_to_num(posinf=0.0)
+    return (weights / weights.sum(-1, True)).nan_to_num().double()
 
 
 def offset_by_list(entry, m):
@@ -174,7 +175,10 @@ RIGHT = {
     "mask_scores": [scores_by_loop, lambda *case: scores_by_loop(*case).double()],
     "combine_axes": [axes_by_broadcast],
     "mask_from_nothing": [mask_by_slices, brute_force_mask],
-    "masked_softmax": [softmax_by_hand, lambda scores, mask: (scores + mask.log()).softmax(-1)],
+    "masked_softmax": [
+        softmax_by_hand,
+        lambda scores, mask: (scores + mask.log()).softmax(-1).nan_to_num(),
+    ],
     "offset_of_entry": [offset_by_list, offset_by_search],
     "attend_one_window": [window_by_sdpa],
     "shifted_block": [block_by_steps, block_image_by_image],
