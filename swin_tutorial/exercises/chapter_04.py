@@ -1,4 +1,4 @@
-"""Chapter 04, window attention: masked softmax, the bias table, one window, a whole block."""
+"""Chapter 04, window attention: one window, the bias table, masked softmax, a whole block."""
 
 import math
 from random import Random
@@ -18,7 +18,6 @@ from swin_tutorial.exercises.exercise import (
 )
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.masks import additive_mask, shifted_window_mask
-from swin_tutorial.position_bias import relative_position_index
 
 
 class Attention:
@@ -38,15 +37,17 @@ class Attention:
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    return (scores + additive_mask(mask)).softmax(dim=-1)
+    """Give the row of a query with no allowed key zeros, where a plain softmax gives NaN."""
+    return (scores + additive_mask(mask)).softmax(dim=-1).masked_fill(~mask, 0)
 
 
-def table_row(query: int, key: int, window_size: int) -> int:
-    return int(relative_position_index(window_size)[query, key])
+def offset_of_entry(entry: int, window_size: int) -> tuple[int, int]:
+    row, column = divmod(entry, 2 * window_size - 1)
+    return row - (window_size - 1), column - (window_size - 1)
 
 
-def attend_one_window(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    return masked_softmax(q @ k.T / q.shape[-1] ** 0.5, mask) @ v
+def attend_one_window(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
+    return masked_softmax(q @ k.T / q.shape[-1] ** 0.5 + bias, mask) @ v
 
 
 def shifted_block(x: Tensor, window_size: int, shift_size: int, attend: Attention) -> Tensor:
@@ -62,6 +63,14 @@ def softmax_as(value: float = -math.inf, dim: int = -1, invert: bool = False):
     return lambda scores, mask: scores.masked_fill(mask if invert else ~mask, value).softmax(dim)
 
 
+def add_100(scores: Tensor, mask: Tensor) -> Tensor:
+    return (scores - 100 * ~mask).softmax(-1)
+
+
+def boolean_times_infinity(scores: Tensor, mask: Tensor) -> Tensor:
+    return (scores + ~mask * -math.inf).softmax(-1)
+
+
 def masked_after(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.softmax(-1) * mask
 
@@ -75,31 +84,31 @@ def multiplied(scores: Tensor, mask: Tensor) -> Tensor:
     return (scores * mask).softmax(-1)
 
 
-def entry_as(sign: int = 1, first: int | None = None, per_row: int = 1, by_column: bool = False):
-    """Return a way to number the offset of two tokens that differs in one argument.
+def offset_as(sign: int = 1, least: int = -1, longer: int = -1, by_column: bool = False):
+    """Return a way to read an entry backwards that differs from the right one in one argument.
 
     Args:
         sign: -1 for key minus query.
-        first: what is added to each offset; ``window_size - 1`` by default.
-        per_row: how many entries it counts too few for a row of offsets, in offsets.
-        by_column: whether offsets in columns count for more than offsets in rows.
+        least: times ``window_size - 1``, what the first entry of a row of offsets stands for.
+        longer: how many offsets more than ``2 * window_size`` it takes for a row of them.
+        by_column: whether the columns are numbered first.
     """
 
-    def entry(query: int, key: int, m: int) -> int:
-        plus = m - 1 if first is None else first
-        rows, columns = (
-            sign * (a - b) + plus for a, b in zip(divmod(query, m), divmod(key, m), strict=True)
-        )
-        if by_column:
-            rows, columns = columns, rows
-        return rows * (2 * m - per_row) + columns
+    def offset(entry: int, m: int) -> tuple[int, int]:
+        places = divmod(entry, 2 * m + longer)
+        rows, columns = (sign * (place + least * (m - 1)) for place in places)
+        return (columns, rows) if by_column else (rows, columns)
 
-    return entry
+    return offset
 
 
-def attend_as(weigh=masked_softmax, scale=lambda q, v: q.shape[-1] ** 0.5):
+def attend_as(
+    weigh=masked_softmax,
+    scale=lambda q, v: q.shape[-1] ** 0.5,
+    score=lambda product, bias, scale: product / scale + bias,
+):
     """Return attention in one window that differs from the right one in one argument."""
-    return lambda q, k, v, mask: weigh(q @ k.T / scale(q, v), mask) @ v
+    return lambda q, k, v, bias, mask: weigh(score(q @ k.T, bias, scale(q, v)), mask) @ v
 
 
 # --- drawn cases ---
@@ -111,21 +120,34 @@ def draw_mask(rng: Random) -> Tensor:
     return shifted_window_mask(size, window_size, rng.randrange(1, window_size))
 
 
+def with_empty_row(mask: Tensor, window: int, query: int) -> Tensor:
+    """Return a mask in which one query of one window has no allowed key."""
+    mask = mask.clone()
+    mask[window, query] = False
+    return mask
+
+
 def draw_scores(rng: Random) -> tuple[Tensor, Tensor]:
     mask = draw_mask(rng)
+    mask = with_empty_row(mask, rng.randrange(len(mask)), rng.randrange(mask.shape[-1]))
     return rng.choice([1, 10, 150]) * random_tensor(*mask.shape), mask
 
 
-def draw_two_places(rng: Random) -> tuple[int, int, int]:
+def draw_entry(rng: Random) -> tuple[int, int]:
     window_size = rng.randint(2, 8)
-    return rng.randrange(window_size**2), rng.randrange(window_size**2), window_size
+    return rng.randrange((2 * window_size - 1) ** 2), window_size
 
 
-def draw_window(rng: Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def window_case(mask: Tensor, d: int, loud: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return queries, keys, values, bias and mask.  The bias makes the scores asymmetric."""
+    tokens = len(mask)
+    q, k = loud * random_tensor(tokens, d), random_tensor(tokens, d + 1)[:, :d]
+    return q, k, random_tensor(tokens, d + 2), 2 * random_tensor(tokens, tokens), mask
+
+
+def draw_window(rng: Random) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     mask = draw_mask(rng)[-1]
-    tokens, d = len(mask), rng.randint(3, 6)
-    q, k = random_tensor(tokens, d), random_tensor(tokens, d + 1)[:, :d]
-    return rng.choice([1, 10]) * q, k, random_tensor(tokens, d + 2), mask
+    return window_case(mask, rng.randint(3, 6), rng.choice([1, 10]))
 
 
 def block_case(size: tuple[int, int], window_size: int, shift_size: int):
@@ -186,21 +208,60 @@ MASK = shifted_window_mask((6, 9), 3, 1)
 EXERCISES = {
     "masked_softmax": Exercise(
         masked_softmax,
-        [(random_tensor(6, 9, 9), MASK), (100 * random_tensor(6, 9, 9), MASK)],
+        [
+            (random_tensor(6, 9, 9), MASK),
+            (random_tensor(6, 9, 9), with_empty_row(MASK, 5, 3)),
+            (100 * random_tensor(6, 9, 9), with_empty_row(MASK, 2, 7)),
+        ],
         draw_scores,
         (
+            WrongWay(
+                "empty row",
+                "The row of the query with no allowed key is `nan`: there the softmax divides 0 by "
+                "0. Set the weights of forbidden keys to 0 once more, after the softmax.",
+                softmax_as(),
+            ),
+            WrongWay(
+                "-1e9 for minus infinity",
+                "The query with no allowed key attends to all, because all of its scores are "
+                "equally low. Use minus infinity, and after the softmax set the weights of "
+                "forbidden keys to 0.",
+                softmax_as(-1e9),
+            ),
             WrongWay(
                 "inverted",
                 "You forbade the pairs that may attend. True means that the query *may* attend, so "
                 "fill in minus infinity where the mask is False: `~mask`.",
                 softmax_as(invert=True),
             ),
-            known_mistake("scores multiplied by the mask", multiplied),
+            WrongWay(
+                "forbidden scores near 0",
+                "Your forbidden scores became 0, or a number as tiny as 1e-9, and the softmax "
+                "gives a score of 0 a weight like any other. Tiny is not low: fill in minus "
+                "infinity.",
+                multiplied,
+            ),
             WrongWay(
                 "-100 for minus infinity",
                 "You put a finite number where a pair is forbidden. Allowed scores can be smaller "
                 "still, and then it gets weight: use minus infinity.",
                 softmax_as(-100.0),
+            ),
+            WrongWay(
+                "-100 added",
+                "You added -100 where a pair is forbidden. Some forbidden scores lead by more "
+                "than 100 here, and then they still win: add minus infinity.",
+                add_100,
+            ),
+            WrongWay(
+                "boolean times infinity",
+                "You multiplied a boolean by infinity. Where the pair is allowed that is "
+                "0 * infinity, which is `nan`. Choose in place of multiplying: "
+                "`masked_fill(~mask, -torch.inf)`.",
+                boolean_times_infinity,
+            ),
+            known_mistake(
+                "mask of 0 and 1 added", lambda scores, mask: (scores + mask.double()).softmax(-1)
             ),
             known_mistake("softmax over queries", softmax_as(dim=-2)),
             known_mistake("weights multiplied by the mask", masked_after),
@@ -218,50 +279,70 @@ EXERCISES = {
             ),
         ),
     ),
-    "table_row": Exercise(
-        table_row,
-        [(0, 0, 7), (48, 0, 7), (0, 48, 7), (5, 2, 3), (9, 7, 4)],
-        draw_two_places,
+    "offset_of_entry": Exercise(
+        offset_of_entry,
+        [(24, 4), (25, 4), (31, 4), (0, 7), (168, 7), (5, 2)],
+        draw_entry,
         (
-            known_mistake("bias transposed", entry_as(sign=-1)),
             WrongWay(
-                "offsets not moved to 0",
-                "Your smallest offset is negative, and so is its entry. Add `window_size - 1` to "
-                "both offsets first.",
-                entry_as(first=0),
+                "key minus query",
+                "Your offsets have the wrong sign: they are key minus query. The table goes by "
+                "query minus key.",
+                offset_as(sign=-1),
             ),
             WrongWay(
-                "moved one too far",
-                "You added `window_size` to the offsets. The smallest is "
-                "`-(window_size - 1)`, so add `window_size - 1`.",
-                lambda query, key, m: entry_as(first=m)(query, key, m),
+                "offsets from 0",
+                "You gave the place in the table, and it counts from 0. The first place stands "
+                "for the offset `-(window_size - 1)`: subtract `window_size - 1` from both.",
+                offset_as(least=0),
             ),
             WrongWay(
                 "2M in a row",
-                "You counted `2 * window_size` offsets in a row. They go from "
-                "`-(window_size - 1)` to `window_size - 1`, which is one fewer.",
-                entry_as(per_row=0),
+                "You took rows of `2 * window_size` offsets. They go from `-(window_size - 1)` "
+                "to `window_size - 1`, which is one fewer.",
+                offset_as(longer=0),
             ),
-            known_mistake(
-                "row and column offsets share entries",
-                lambda query, key, m: entry_as(per_row=m)(query, key, m),
+            WrongWay(
+                "rows of a window",
+                "You divided by `window_size`, as for the tokens of a window. A row of offsets "
+                "is longer: `2 * window_size - 1`.",
+                lambda entry, m: offset_as(longer=-m)(entry, m),
+            ),
+            WrongWay(
+                "moved one too far",
+                "You subtracted `window_size`. The smallest offset is `-(window_size - 1)`.",
+                lambda entry, m: tuple(place - m for place in divmod(entry, 2 * m - 1)),
             ),
             WrongWay(
                 "columns first",
-                "You let an offset in columns count for a whole row. Rows come first: multiply "
-                "the offset in rows.",
-                entry_as(by_column=True),
+                "You gave (columns, rows). The table is numbered row by row, so "
+                "`divmod` gives the rows first.",
+                offset_as(by_column=True),
             ),
         ),
     ),
     "attend_one_window": Exercise(
         attend_one_window,
-        [
-            (random_tensor(9, 4), random_tensor(9, 5)[:, :4], random_tensor(9, 6), MASK[2]),
-            (9 * random_tensor(9, 4), random_tensor(9, 5)[:, :4], random_tensor(9, 6), MASK[5]),
-        ],
+        [window_case(MASK[2], 4, 1), window_case(MASK[5], 4, 9), window_case(MASK[5], 4, 150)],
         draw_window,
         (
+            WrongWay(
+                "bias forgotten",
+                "You left the position bias out. Add it to the scores, before the mask.",
+                attend_as(score=lambda product, bias, scale: product / scale),
+            ),
+            WrongWay(
+                "bias scaled too",
+                "You divided the bias by √d as well. Divide the dot products alone, then add the "
+                "bias.",
+                attend_as(score=lambda product, bias, scale: (product + bias) / scale),
+            ),
+            WrongWay(
+                "bias transposed",
+                "You added the transposed bias. Like the scores it has one row for each query: "
+                "add it as it is.",
+                attend_as(score=lambda product, bias, scale: product / scale + bias.T),
+            ),
             known_mistake("scale forgotten", attend_as(scale=lambda q, v: 1)),
             known_mistake("scale squared", attend_as(scale=lambda q, v: q.shape[-1])),
             WrongWay(
@@ -282,7 +363,30 @@ EXERCISES = {
                 "Your queries attend to what is forbidden. True means that the query *may* attend.",
                 attend_as(softmax_as(invert=True)),
             ),
-            known_mistake("scores multiplied by the mask", attend_as(multiplied)),
+            WrongWay(
+                "forbidden scores near 0",
+                "Your forbidden scores became 0, or a number as tiny as 1e-9, and the softmax "
+                "gives a score of 0 a weight like any other. Fill in minus infinity.",
+                attend_as(multiplied),
+            ),
+            WrongWay(
+                "boolean times infinity",
+                "You multiplied a boolean by infinity. Where the pair is allowed that is "
+                "0 * infinity, which is `nan`. Use `masked_fill(~mask, -torch.inf)`.",
+                attend_as(boolean_times_infinity),
+            ),
+            WrongWay(
+                "-100 for minus infinity",
+                "You put a finite number where a pair is forbidden. Allowed scores can be smaller "
+                "still, and then it gets weight: use minus infinity.",
+                attend_as(softmax_as(-100.0)),
+            ),
+            WrongWay(
+                "-100 added",
+                "You added -100 where a pair is forbidden. Some forbidden scores lead by more "
+                "than 100 here, and then they still win: add minus infinity.",
+                attend_as(add_100),
+            ),
             known_mistake("weights multiplied by the mask", attend_as(masked_after)),
             WrongWay(
                 "no mask",
@@ -294,7 +398,7 @@ EXERCISES = {
                 "queries and keys swapped",
                 "You computed the scores of keys against queries. Rows of the scores belong to the "
                 "queries: `q @ k.T`.",
-                lambda q, k, v, mask: attend_one_window(k, q, v, mask),
+                lambda q, k, v, bias, mask: attend_one_window(k, q, v, bias, mask),
             ),
         ),
     ),

@@ -18,6 +18,7 @@ from swin_tutorial.exercises import (
     verify,
 )
 from swin_tutorial.exercises.exercise import Exercise
+from swin_tutorial.position_bias import relative_position_index
 from swin_tutorial.reference import brute_force_mask, true_windows
 from swin_tutorial.windows import (
     cyclic_shift,
@@ -119,12 +120,22 @@ def mask_by_slices(size, window, shift):
 
 def softmax_by_hand(scores, mask):
     weights = (scores - scores.where(mask, -math.inf).amax(-1, keepdim=True)).exp() * mask
-    return (weights.nan_to_num(posinf=0.0) / weights.nan_to_num(posinf=0.0).sum(-1, True)).double()
+    weights = weights.nan_to_num(posinf=0.0)
+    return (weights / weights.sum(-1, True)).nan_to_num().double()
 
 
-def entry_by_list(query, key, m):
-    offsets = [(y, x) for y in range(1 - m, m) for x in range(1 - m, m)]
-    return offsets.index((query // m - key // m, query % m - key % m))
+def offset_by_list(entry, m):
+    return [(y, x) for y in range(1 - m, m) for x in range(1 - m, m)][entry]
+
+
+def offset_by_search(entry, m):
+    query, key = (relative_position_index(m) == entry).nonzero()[0]
+    return [query // m - key // m, query % m - key % m]
+
+
+def window_by_sdpa(q, k, v, bias, mask):
+    added = bias.masked_fill(~mask, -math.inf)
+    return F.scaled_dot_product_attention(q[None], k[None], v[None], added)[0]
 
 
 def block_by_steps(x, m, s, attend):
@@ -164,11 +175,12 @@ RIGHT = {
     "mask_scores": [scores_by_loop, lambda *case: scores_by_loop(*case).double()],
     "combine_axes": [axes_by_broadcast],
     "mask_from_nothing": [mask_by_slices, brute_force_mask],
-    "masked_softmax": [softmax_by_hand],
-    "table_row": [entry_by_list],
-    "attend_one_window": [
-        lambda q, k, v, mask: F.scaled_dot_product_attention(q[None], k[None], v[None], mask)[0]
+    "masked_softmax": [
+        softmax_by_hand,
+        lambda scores, mask: (scores + mask.log()).softmax(-1).nan_to_num(),
     ],
+    "offset_of_entry": [offset_by_list, offset_by_search],
+    "attend_one_window": [window_by_sdpa],
     "shifted_block": [block_by_steps, block_image_by_image],
 }
 
@@ -212,7 +224,7 @@ NEAR_MISSES = [
     ("mask_from_nothing", of("mask_from_nothing", lambda mask: mask[0]), "has shape (4, 4)"),
     ("masked_softmax", of("masked_softmax", lambda x: x.half().float()), "at (0, 0, "),
     ("masked_softmax", lambda scores, mask: scores.where(mask, -1e4).log_softmax(-1), "is -"),
-    ("table_row", of("table_row", lambda row: row - 1), "gave 83, expected 84"),
+    ("offset_of_entry", of("offset_of_entry", sum), "gave 0, expected (0, 0)"),
     ("attend_one_window", of("attend_one_window", lambda out: out.T), "has shape (6, 9)"),
     ("shifted_block", lambda x, m, s, attend: x, "at (0, 0, 0, 0)"),
     ("shifted_block", lambda x, m, s, attend: attend(x, s), "attend) raised "),
