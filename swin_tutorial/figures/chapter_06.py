@@ -30,6 +30,7 @@ from swin_tutorial.figures.style import (
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.model import SwinTransformer
 
+Length = float | int  # inches
 PLAIN, SHIFTED = ALLOWED, PALETTE[0]  # blocks with plain and with shifted windows
 CHANNELS = (PALETTE[0], PALETTE[2], PALETTE[6], PALETTE[1])  # of the four tokens that are merged
 MONO = {"family": "DejaVu Sans Mono", "fontsize": 9}
@@ -100,8 +101,14 @@ def strength(tokens: Float[Tensor, "1 h w c"]) -> Float[np.ndarray, "h w"]:
 
 
 def draw_slab(
-    axes: Axes, left: float, middle: float, side: float, depth: float, values: np.ndarray, cmap: str
-) -> float:
+    axes: Axes,
+    left: Length,
+    middle: Length,
+    side: Length,
+    depth: Length,
+    values: np.ndarray,
+    cmap: str,
+) -> Length:
     """Draw a map as the front of a box as deep as it has channels; return where it ends."""
     bottom, top, right = middle - side / 2, middle + side / 2, left + side
     back = np.array([depth, 0.45 * depth])
@@ -117,7 +124,7 @@ def draw_slab(
     return right + depth
 
 
-def draw_blocks(axes: Axes, center: float, bottom: float, shifts: Sequence[bool]) -> None:
+def draw_blocks(axes: Axes, center: Length, bottom: Length, shifts: Sequence[bool]) -> None:
     """Draw the blocks of a stage in a row."""
     for i, shifted in enumerate(shifts):
         left = center + 0.34 * (i - len(shifts) / 2) + 0.03
@@ -125,14 +132,14 @@ def draw_blocks(axes: Axes, center: float, bottom: float, shifts: Sequence[bool]
         write(axes, left + 0.14, bottom + 0.13, str(i), color=INK)
 
 
-def block_box(left: float, bottom: float, color: str) -> Rectangle:
+def block_box(left: Length, bottom: Length, color: str) -> Rectangle:
     return Rectangle((left, bottom), 0.28, 0.28, fc=color, ec=INK, lw=1)
 
 
 def draw_scores(
     axes: Axes,
-    left: float,
-    middle: float,
+    left: Length,
+    middle: Length,
     probabilities: Sequence[float],
     classes: Sequence[str],
 ) -> None:
@@ -164,7 +171,7 @@ def block() -> None:
     )
 
 
-def draw_branches(axes: Axes, y: float) -> None:
+def draw_branches(axes: Axes, y: Length) -> None:
     line = {"color": mpl.rcParams["text.color"], "lw": 1.6, "solid_capstyle": "round"}
     axes.plot([0.7, 10.3], [y, y], **line)
     axes.add_patch(rightward(10.2, 10.6, y, 1.6))
@@ -230,13 +237,13 @@ def draw_window_attention(axes: Axes) -> None:
 
 
 def draw_colored(
-    axes: Axes, left: float, bottom: float, side: float, ids: Int[Tensor, "h w"], gap: float
+    axes: Axes, left: Length, bottom: Length, side: Length, ids: Int[Tensor, "h w"], gap: Length
 ) -> None:
     """Draw a map's regions in flat colors with their numbers, its four windows ``gap`` apart."""
     height, width = ids.shape
     cell = side / height
 
-    def place(y: float, x: float) -> tuple[float, float]:
+    def place(y: Length, x: Length) -> tuple[Length, Length]:
         """Return where a token's lower left corner is drawn."""
         right, down = gap * (x >= width / 2) - gap / 2, gap * (y >= height / 2) - gap / 2
         return left + x * cell + right, bottom + side - (y + 1) * cell - down
@@ -252,7 +259,7 @@ def draw_colored(
 
 
 def draw_small_mask(
-    axes: Axes, left: float, bottom: float, side: float, mask: Bool[Tensor, "t t"]
+    axes: Axes, left: Length, bottom: Length, side: Length, mask: Bool[Tensor, "t t"]
 ) -> None:
     colors = mpl.colors.ListedColormap([FORBIDDEN, ALLOWED])
     extent = (left, left + side, bottom, bottom + side)
@@ -337,7 +344,7 @@ def merging() -> None:
     )
 
 
-def draw_lattice(axes: Axes, left: float, bottom: float, side: float, tokens: int) -> None:
+def draw_lattice(axes: Axes, left: Length, bottom: Length, side: Length, tokens: int) -> None:
     for i in range(tokens + 1):
         heavy = i % 2 == 0
         style = {"color": "white", "lw": 2 if heavy else 0.7}
@@ -346,7 +353,7 @@ def draw_lattice(axes: Axes, left: float, bottom: float, side: float, tokens: in
         axes.plot([left + at] * 2, [bottom, bottom + side], **style)
 
 
-def draw_channels(axes: Axes, left: float, middle: float, colors: Sequence[str]) -> None:
+def draw_channels(axes: Axes, left: Length, middle: Length, colors: Sequence[str]) -> None:
     """Draw a token's channels as a bar with a segment for each color, the first above."""
     for i, color in enumerate(colors):
         y = middle + 0.6 * (len(colors) / 2 - i - 1)
@@ -468,7 +475,7 @@ def pyramid() -> None:
 # --- one canvas, a few marks ---
 
 
-def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def canvas(width: Length, height: Length) -> tuple[Figure, Axes]:
     """Return an empty figure whose axes are in inches."""
     figure = plt.figure(figsize=(width, height), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -478,18 +485,18 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def write(axes: Axes, x: float, y: float, words: str, **options) -> None:
+def write(axes: Axes, x: Length, y: Length, words: str, **options) -> None:
     axes.text(x, y, words, **{"ha": "center", "va": "center", "fontsize": 9.5} | options)
 
 
-def numbered(axes: Axes, place: tuple[float, float], number: str, font_size: float = 11) -> None:
+def numbered(axes: Axes, place: tuple[Length, Length], number: str, font_size: Length = 11) -> None:
     """Write a number that is legible on any picture."""
     stroke = mpl.patheffects.withStroke(linewidth=2.2, foreground=INK)
     style = {"fontsize": font_size, "weight": "bold", "color": "white", "path_effects": [stroke]}
     axes.text(*place, number, ha="center", va="center", zorder=6, **style)
 
 
-def rightward(start: float, end: float, y: float, line_width: float = 1) -> FancyArrowPatch:
+def rightward(start: Length, end: Length, y: Length, line_width: Length = 1) -> FancyArrowPatch:
     return FancyArrowPatch(
         (start, y),
         (end, y),
@@ -502,7 +509,7 @@ def rightward(start: float, end: float, y: float, line_width: float = 1) -> Fanc
     )
 
 
-def arrow(axes: Axes, start: float, end: float, y: float, words: str) -> None:
+def arrow(axes: Axes, start: Length, end: Length, y: Length, words: str) -> None:
     """Draw an arrow to the right with words above it."""
     axes.add_patch(rightward(start, end, y))
     write(axes, (start + end) / 2, y + 0.1, words, va="bottom")
