@@ -76,6 +76,10 @@ def test_a_block_is_drawn_with_its_grids_masks_and_regions(shown):
     for region, count in enumerate(grid.region_ids().unique(return_counts=True)[1].tolist()):
         assert len(colored(axes, draw.region_color(region))) == 5 * count
         assert words(axes).count(str(region)) == 5
+    first = [place for place in colored(axes, draw.region_color(0)) if place[0] < 1.6]
+    cell = 1.25 / 8  # the first map is not rolled yet: region 0 is its upper left corner
+    corner = [(0.3 + x * cell, 2.3 - (y + 1) * cell) for y in (0, 1) for x in (0, 1)]
+    assert np.allclose(first, corner)
 
 
 def test_merging_is_drawn_down_the_columns(shown):
