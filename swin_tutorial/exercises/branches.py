@@ -1,4 +1,4 @@
-"""A block's two branches and where their norms stand: what exercises 6.4 and 11.3 ask about.
+"""A block's two branches and where their norms stand: what exercises 6.1 and 11.3 ask about.
 
 A wrong place for V1's norms is the right one for V2's, so the two chapters share this file.
 """
@@ -96,6 +96,14 @@ def structure_ways(order: Callable) -> tuple[WrongWay, ...]:
             "attention's own sum is lost. Update x after the first branch.",
             lambda x, first, second: x + second(x + first(x)),
         ),
+        "second residual missing": (
+            "You return what the MLP computes. Its output has to be added to the map that it read.",
+            lambda x, first, second: second(x + first(x)),
+        ),
+        "first residual missing": (
+            "Attention's output replaces the map. It has to be added to it.",
+            lambda x, first, second: (y := first(x)) + second(y),
+        ),
         "MLP first": (
             "You ran the MLP before attention. Attention comes first.",
             lambda x, first, second: two_branches(x, second, first),
@@ -112,6 +120,18 @@ def structure_ways(order: Callable) -> tuple[WrongWay, ...]:
             "You used norm1 in both branches. Each branch has its own: the MLP's is norm2.",
             lambda x, norm1, attend, norm2, mlp: block_of(two_branches, order)(
                 x, norm1, attend, norm1, mlp
+            ),
+        ),
+        WrongWay(
+            "first norm forgotten",
+            "Your attention has no norm. Its branch is built as the MLP's, with norm1.",
+            lambda x, norm1, attend, norm2, mlp: two_branches(x, attend, order(norm2, mlp)),
+        ),
+        WrongWay(
+            "norms exchanged",
+            "You exchanged the norms. Attention's is norm1 and the MLP's is norm2.",
+            lambda x, norm1, attend, norm2, mlp: block_of(two_branches, order)(
+                x, norm2, attend, norm1, mlp
             ),
         ),
         WrongWay(

@@ -1,16 +1,14 @@
-"""Chapter 06, from block to model: tokens of a stage, patch merging, a block's two branches."""
+"""Chapter 06, from block to model: a block's branches, tokens of a stage, merging, drop path."""
 
 import math
 import random
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from swin_tutorial.exercises.branches import (
     Branch,
-    Step,
     block_of,
     draw_block,
     norm_after,
@@ -22,9 +20,53 @@ from swin_tutorial.exercises.branches import (
 )
 from swin_tutorial.exercises.bugs import find_the_bug
 from swin_tutorial.exercises.exercise import Exercise, WrongWay, random_tensor
-from swin_tutorial.windows import pad_to_windows
 
-# --- 6.1: the tokens of a stage ---
+# --- 6.1: a block ---
+
+swin_block = block_of(two_branches, norm_before)
+
+
+def added_to_normed_copies(x: Tensor, norm1: Branch, attend: Branch, norm2: Branch, mlp: Branch):
+    x = norm1(x) + attend(norm1(x))
+    return x + mlp(norm2(x))
+
+
+BLOCK_WAYS = (
+    WrongWay(
+        "norm after the sum",
+        "You normalized the sum, as the first Transformer did. Swin normalizes the copy that a "
+        "branch reads and leaves the map itself alone.",
+        post_norm,
+    ),
+    WrongWay(
+        "norm after the branch",
+        "You normalized what comes out of each branch. That is Swin V2 (chapter 11). V1 "
+        "normalizes what goes in.",
+        block_of(two_branches, norm_after),
+    ),
+    WrongWay(
+        "the normed map is kept",
+        "You replaced the map by its normed copy and added to that. Only the branch reads the "
+        "copy; its output is added to the map as it was.",
+        normed_shortcut,
+    ),
+    WrongWay(
+        "attention added to the normed map",
+        "Your first sum starts from norm1(x). Only attention reads the normed copy: add its output "
+        "to x itself.",
+        added_to_normed_copies,
+    ),
+    WrongWay(
+        "MLP added to the normed map",
+        "Your second sum starts from norm2(x). Only the MLP reads the normed copy: add its output "
+        "to x itself.",
+        lambda x, norm1, attend, norm2, mlp: (y := norm2(x + attend(norm1(x)))) + mlp(y),
+    ),
+    *structure_ways(norm_before),
+)
+
+
+# --- 6.3: the tokens of a stage ---
 
 
 def tokens_in_stage(height: int, width: int, stage: int) -> int:
@@ -78,6 +120,43 @@ STAGE_WAYS = (
             math.ceil(width / (4 * 2**stage)),
         ),
     ),
+    WrongWay(
+        "odd row dropped at a merging",
+        "You rounded up to whole patches, but down at the mergings. There an odd side is padded "
+        "too: round up again.",
+        lambda height, width, stage: (
+            (math.ceil(height / 4) // 2**stage) * (math.ceil(width / 4) // 2**stage)
+        ),
+    ),
+    WrongWay(
+        "last pixels dropped",
+        "You rounded up at the mergings, but down to whole patches. The image is padded as well: "
+        "round up there too.",
+        lambda height, width, stage: (
+            math.ceil(height // 4 / 2**stage) * math.ceil(width // 4 / 2**stage)
+        ),
+    ),
+    WrongWay(
+        "rounded to the nearest",
+        "You rounded to the nearest number. Whatever is left over gets a token: always round up.",
+        lambda height, width, stage: round(height / (4 * 2**stage)) * round(width / (4 * 2**stage)),
+    ),
+    WrongWay(
+        "stages added, not multiplied",
+        "You divided each side by 4 · (stage + 1). Every merging halves it again: after s of them "
+        "a token has 4 · 2**s pixels a side.",
+        lambda height, width, stage: (
+            math.ceil(height / (4 * (stage + 1))) * math.ceil(width / (4 * (stage + 1)))
+        ),
+    ),
+    WrongWay(
+        "a quarter of each side",
+        "You divided each side by 4 at every merging. The number of tokens falls to a quarter, a "
+        "side to a half.",
+        lambda height, width, stage: (
+            math.ceil(height / (4 * 4**stage)) * math.ceil(width / (4 * 4**stage))
+        ),
+    ),
 )
 
 
@@ -85,7 +164,7 @@ def draw_stage(rng: random.Random) -> tuple:
     return rng.randint(30, 300), rng.randint(30, 300), rng.randint(0, 3)
 
 
-# --- 6.2: undo the joining ---
+# --- 6.4: undo the joining ---
 
 
 def split_four(x: Tensor) -> Tensor:
@@ -141,126 +220,82 @@ def draw_split(rng: random.Random) -> tuple:
     return (numbered(batch, height, width, 4 * dim),)
 
 
-# --- 6.3: patch merging ---
+# --- 6.2: drop path ---
 
 
-def merge_patches(x: Tensor, norm: Branch, reduction: Branch) -> Tensor:
-    return reduction(norm(join_four(pad_to_windows(x, 2))))
+def drop_path(branch: Tensor, keep: Tensor, rate: float) -> Tensor:
+    return branch * keep[:, None, None, None] / (1 - rate)
 
 
-def join_four(x: Tensor, order: str = "column row c") -> Tensor:
-    """Make one token of each 2 x 2 tokens."""
-    return rearrange(x, f"b (h row) (w column) c -> b h w ({order})", row=2, column=2)
-
-
-def join_quarters(x: Tensor) -> Tensor:
-    """Make one token of four that lie half a map apart."""
-    return rearrange(x, "b (row h) (column w) c -> b h w (column row c)", row=2, column=2)
-
-
-def merging_of(joined):
-    """Return an attempt at merging that joins the four tokens in its own way."""
-    return lambda x, norm, reduction: reduction(norm(joined(x)))
-
-
-MERGING_WAYS = (
+DROP_WAYS = (
     WrongWay(
-        "rows before columns",
-        "Your upper right and lower left tokens are exchanged, and published weights would read "
-        "them wrongly. Go down the first column, then down the second: the row changes fastest.",
-        merging_of(lambda x: join_four(pad_to_windows(x, 2), "row column c")),
+        "not scaled up",
+        "The right branches are gone, but what stays must grow by 1 / (1 - rate), so that the mean "
+        "over many steps is what the model computes at test time.",
+        lambda branch, keep, rate: branch * keep[:, None, None, None],
     ),
     WrongWay(
-        "odd maps fail",
-        "Even maps are right, odd ones fail. Add a row or a column of zeros at the end first: "
-        "F.pad(x, (0, 0, 0, width % 2, 0, height % 2)).",
-        merging_of(join_four),
+        "divided by the rate",
+        "You divided by the probability of losing a branch. Divide by the probability of keeping "
+        "it, 1 - rate.",
+        lambda branch, keep, rate: branch * keep[:, None, None, None] / rate,
     ),
     WrongWay(
-        "padding counted from the front",
-        "F.pad counts axes from the last one: channels first, then width, then height. You gave "
-        "the width the height's padding.",
-        merging_of(lambda x: join_four(F.pad(x, (0, 0, 0, x.shape[1] % 2, 0, x.shape[2] % 2)))),
+        "scaled down",
+        "You multiplied by 1 - rate. What stays must make up for what is missing: divide.",
+        lambda branch, keep, rate: drop_path(branch, keep, rate) * (1 - rate) ** 2,
     ),
     WrongWay(
-        "last row dropped",
-        "You left out the last row or column of an odd map, so some tokens vanish. Pad with "
-        "zeros instead.",
-        merging_of(lambda x: join_four(x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2])),
+        "the others dropped",
+        "True means that the picture *keeps* its branch. You dropped those.",
+        lambda branch, keep, rate: drop_path(branch, ~keep, rate),
     ),
     WrongWay(
-        "padded in front",
-        "You added the zeros at the top and the left, so every group of four is another one. Add "
-        "them at the bottom and the right.",
-        merging_of(lambda x: join_four(F.pad(x, (0, 0, x.shape[2] % 2, 0, x.shape[1] % 2, 0)))),
+        "channels dropped",
+        "`branch * keep` lines up with the *last* axis: you dropped channels. There is one boolean "
+        "for each picture: keep[:, None, None, None].",
+        lambda branch, keep, rate: branch * keep / (1 - rate),
     ),
     WrongWay(
-        "no norm",
-        "You joined and reduced, but left the norm out. V1 normalizes the four joined tokens "
-        "before the linear layer.",
-        lambda x, norm, reduction: reduction(join_four(pad_to_windows(x, 2))),
+        "columns dropped",
+        "`keep[:, None]` lines up with the columns of the map. There is one boolean for each "
+        "picture, so three axes must follow it: keep[:, None, None, None].",
+        lambda branch, keep, rate: branch * keep[:, None] / (1 - rate),
     ),
     WrongWay(
-        "four quarters joined",
-        "You joined tokens that lie half a map apart. The four of a group are neighbors: take "
-        "every second row and column, x[:, row::2, column::2].",
-        merging_of(lambda x: join_quarters(pad_to_windows(x, 2))),
+        "rows dropped",
+        "`keep[:, None, None]` lines up with the rows of the map. There is one boolean for each "
+        "picture, so three axes must follow it: keep[:, None, None, None].",
+        lambda branch, keep, rate: branch * keep[:, None, None] / (1 - rate),
     ),
     WrongWay(
-        "repeated at the edge",
-        "You repeated the last row or column. Pad with zeros.",
-        merging_of(lambda x: join_four(with_repeated_edge(x))),
+        "pictures removed",
+        "You removed the pictures from the batch. A picture that loses its branch still has its "
+        "map: return zeros for it.",
+        lambda branch, keep, rate: branch[keep] / (1 - rate),
     ),
 )
 
 
-def with_repeated_edge(x: Tensor) -> Tensor:
-    for axis in (1, 2):
-        if x.shape[axis] % 2:
-            x = torch.cat([x, x.narrow(axis, x.shape[axis] - 1, 1)], axis)
-    return x
+def drop_case(size: tuple[int, int, int, int], keep: list[bool], rate: float) -> tuple:
+    return random_tensor(*size), torch.tensor(keep), rate
 
 
-def merging_case(batch: int, height: int, width: int, dim: int) -> tuple:
-    """Return a map, and a norm and a linear layer for it."""
-    norm = Step("norm", random_tensor(4 * dim, 4 * dim))
-    reduction = Step("reduction", random_tensor(4 * dim, 2 * dim))
-    return random_tensor(batch, height, width, dim), norm, reduction
-
-
-def draw_merging(rng: random.Random) -> tuple:
-    height, width = rng.sample(range(2, 7), 2)
-    return merging_case(rng.randint(1, 2), height, width, rng.randint(1, 3))
-
-
-# --- 6.4: a block ---
-
-swin_block = block_of(two_branches, norm_before)
-
-BLOCK_WAYS = (
-    WrongWay(
-        "norm after the sum",
-        "You normalized the sum, as the first Transformer did. Swin normalizes the copy that a "
-        "branch reads and leaves the map itself alone.",
-        post_norm,
-    ),
-    WrongWay(
-        "norm after the branch",
-        "You normalized what comes out of each branch. That is Swin V2 (chapter 11). V1 "
-        "normalizes what goes in.",
-        block_of(two_branches, norm_after),
-    ),
-    WrongWay(
-        "the normed map is kept",
-        "You replaced the map by its normed copy and added to that. Only the branch reads the "
-        "copy; its output is added to the map as it was.",
-        normed_shortcut,
-    ),
-    *structure_ways(norm_before),
-)
+def draw_drop(rng: random.Random) -> tuple:
+    """Return a branch whose axes may all be as long as the batch, so that none fails by chance."""
+    batch = rng.randint(2, 4)
+    others = [batch] * 3 if rng.random() < 0.5 else [rng.randint(1, 4) for _ in range(3)]
+    keep = [rng.random() < 0.5 for _ in range(batch)]
+    return drop_case((batch, *others), keep, rng.choice((0.1, 0.2, 0.3)))
 
 
 EXERCISES = {
+    "swin_block": Exercise(
+        swin_block,
+        [draw_block(random.Random(99))],
+        draw_block,
+        BLOCK_WAYS,
+    ),
     "tokens_in_stage": Exercise(
         tokens_in_stage,
         [(224, 224, 0), (224, 224, 3), (45, 30, 1), (300, 180, 3)],
@@ -273,17 +308,11 @@ EXERCISES = {
         draw_split,
         SPLIT_WAYS,
     ),
-    "merge_patches": Exercise(
-        merge_patches,
-        [merging_case(1, 4, 6, 2), merging_case(1, 3, 5, 2)],
-        draw_merging,
-        MERGING_WAYS,
-    ),
-    "swin_block": Exercise(
-        swin_block,
-        [draw_block(random.Random(99))],
-        draw_block,
-        BLOCK_WAYS,
+    "drop_path": Exercise(
+        drop_path,
+        [drop_case((3, 3, 3, 3), [True, False, True], 0.2)],
+        draw_drop,
+        DROP_WAYS,
     ),
     "block_6a": find_the_bug(
         "H = W = √L guessed",

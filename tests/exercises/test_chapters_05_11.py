@@ -12,7 +12,7 @@ from swin_tutorial.audit.museum import MUSEUM
 from swin_tutorial.config import SwinConfig
 from swin_tutorial.exercises import EXERCISES, verify
 from swin_tutorial.exercises.chapter_08 import COMMUTES
-from swin_tutorial.model import PatchMerging, SwinTransformer, SwinTransformerBlock
+from swin_tutorial.model import DropPath, PatchMerging, SwinTransformer, SwinTransformerBlock
 from swin_tutorial.position_bias import log_spaced_offsets
 from swin_tutorial.presets import create_model
 from swin_tutorial.weight_layouts import layout_name
@@ -65,10 +65,10 @@ def four_assignments(x):
     return out
 
 
-def four_slices(x, norm, reduction):
-    x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
-    four = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-    return reduction(norm(torch.cat(four, -1)))
+def drop_one_by_one(branch, keep, rate):
+    return torch.stack(
+        [one / (1 - rate) if k else 0 * one for one, k in zip(branch, keep, strict=True)]
+    )
 
 
 def pre_norm(x, norm1, attend, norm2, mlp):
@@ -125,7 +125,8 @@ def name_by_parts(name):
         ("tokens_in_stage", lambda *case: float(stage_by_stage(*case))),
         ("split_four", four_assignments),
         ("split_four", lambda x: four_assignments(x).int()),
-        ("merge_patches", four_slices),
+        ("drop_path", drop_one_by_one),
+        ("drop_path", lambda *case: drop_one_by_one(*case).double()),
         ("swin_block", pre_norm),
         ("swin_block", lambda x, *steps: pre_norm(x.double(), *steps)),
         ("rate_at", squared_cosine),
@@ -175,8 +176,14 @@ def quarters_in_einops(x):
         ("tokens_in_stage", lambda h, w, s: h // 4 // 2**s * (w // 4 // 2**s), "round up"),
         ("split_four", quarters_in_einops, "has shape"),
         ("split_four", lambda x: four_assignments(x).float(), "holds torch.float32"),
-        ("merge_patches", lambda x, norm, reduction: norm(reduction(x)), "raised RuntimeError"),
-        ("merge_patches", lambda x, norm, reduction: x[:, 0, 0, 0, 0], "raised IndexError"),
+        ("drop_path", lambda branch, keep, rate: 0.5 * branch, "expected"),
+        (
+            "tokens_in_stage",
+            lambda h, w, s: round(h / (4 * 2**s)) * round(w / (4 * 2**s)),
+            "always",
+        ),
+        ("swin_block", lambda x, n, a, m, f: f(m(x + a(n(x)))), "what the MLP computes"),
+        ("swin_v2_block", lambda x, n, a, m, f: m(f(x + n(a(x)))), "what the MLP computes"),
         ("swin_block", post_norm, "That is Swin V2"),
         ("swin_v2_block", pre_norm, "This is V1's block"),
         ("rate_at", lambda *case: 0.99 * squared_cosine(*case), "gave 0.099, expected 0.1"),
@@ -285,12 +292,23 @@ def test_the_smallest_blind_roll_is_the_smallest():
 def test_merging_and_blocks_are_the_packages():
     torch.manual_seed(0)
     merging = PatchMerging(8).double()
-    x = torch.randn(2, 5, 6, 8, dtype=torch.float64)
-    assert same(solution("merge_patches")(x, merging.norm, merging.reduction), merging(x))
+    merging.norm, merging.reduction = torch.nn.Identity(), torch.nn.Identity()
+    x = torch.randn(2, 4, 6, 8, dtype=torch.float64)
+    assert same(solution("split_four")(merging(x)), x)
     for name, version in (("swin_block", 1), ("swin_v2_block", 2)):
         one = block(shift_size=1, version=version)
         parts = one.norm1, one.attend, one.norm2, one.mlp
         assert same(solution(name)(x, *parts), one(x))
+
+
+def test_drop_path_is_the_packages():
+    branch, rate = torch.randn(6, 2, 3, 4), 0.3
+    torch.manual_seed(0)
+    dropped = DropPath(rate).train()(branch)
+    torch.manual_seed(0)
+    keep = torch.rand(6) < 1 - rate
+    assert 0 < keep.sum() < 6
+    assert torch.allclose(solution("drop_path")(branch, keep, rate), dropped)
 
 
 def test_timms_names_are_read():
