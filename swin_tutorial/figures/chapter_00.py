@@ -56,7 +56,7 @@ def ear_in_two_layers(cat: Float[Tensor, "1 h w c"], ear: Token) -> None:
         figure,
         "The photograph of a cat as 8 by 12 tokens, twice, each with six windows of 4 by 4. Left, "
         "as it is: an ear, outlined, at the top. An arrow leads to the right, where the picture "
-        "is rolled: the ear is at the bottom, in one window with the mouth and the chin.",
+        "is rolled: the ear is at the bottom, in one window with the nose and the chin.",
     )
 
 
@@ -103,8 +103,8 @@ def leak(cat: Float[Tensor, "1 h w c"], attention: Float[Tensor, "16"], ear: Tok
         figure,
         "Left, the rolled cat: sixteen numbers in the ear's window say how the ear's attention is "
         f"spread, {far_share:.0%} of it over the eight tokens with a red dashed outline. Right, "
-        "the photograph before the roll: the same eight tokens lie at the bottom, at chin and "
-        "blanket, and red arrows lead to them from the ear across the whole face.",
+        "the photograph before the roll: the same eight tokens lie at the bottom, at "
+        "the chin, and red arrows lead to them from the ear across the whole face.",
     )
 
 
