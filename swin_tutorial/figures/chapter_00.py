@@ -87,10 +87,11 @@ def leak(cat: Float[Tensor, "1 h w c"], attention: Float[Tensor, "16"], ear: Tok
     point_at(right, ear, "ear")
     label(left, (place[0] + 0.5, place[1] + 3), (place[0] + 0.5, place[1] + 1), "ear")
     far_share = sum(share for share, far in zip(shares, strangers, strict=True) if far)
+    middle = homes[0][1] + WINDOW / 2
     right.annotate(
         f"{far_share:.0%} of the ear's attention goes here",
-        (0.5 * sum((homes[0][1], homes[3][1] + 1)), height + 0.1),
-        (0.5 * sum((homes[0][1], homes[3][1] + 1)), height + 0.75),
+        (middle, height + 0.1),
+        (middle, height + 0.75),
         ha="center",
         va="top",
         annotation_clip=False,
@@ -103,8 +104,8 @@ def leak(cat: Float[Tensor, "1 h w c"], attention: Float[Tensor, "16"], ear: Tok
         figure,
         "Left, the rolled cat: sixteen numbers in the ear's window say how the ear's attention is "
         f"spread, {far_share:.0%} of it over the eight tokens with a red dashed outline. Right, "
-        "the photograph before the roll: the same eight tokens lie at the bottom, at "
-        "the chin, and red arrows lead to them from the ear across the whole face.",
+        "the photograph before the roll: the same eight tokens lie at the bottom, at the chin, "
+        "and red arrows lead to them from the ear across the whole face.",
     )
 
 

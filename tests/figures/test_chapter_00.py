@@ -86,6 +86,16 @@ def test_the_row_of_eight_is_rolled_and_comes_back(shown):
     letters = [t for t in axes.texts if len(t.get_text()) == 1 and t.get_fontsize() == 14]
     written = "".join(t.get_text() for t in letters)
     assert written == "abcdefghabcdefghcdefghabcdefghababcdefgh"
+    rows = {round(t.get_position()[1], 1): {} for t in letters}
+    for t in letters:
+        x, y = t.get_position()
+        rows[round(y, 1)][x] = t.get_text()
+    threads = [t for t in axes.texts if not t.get_text()]
+    assert len(threads) == 16
+    for thread in threads:  # each leads from a token to the same token
+        above = max(y for y in rows if y < thread.xyann[1])
+        below = min(y for y in rows if y > thread.xy[1])
+        assert rows[above][thread.xyann[0]] == rows[below][thread.xy[0]]
     cells = [p for p in axes.patches if isinstance(p, Rectangle) and p.get_width() == 1]
     labels = [0, 0, 1, 1, 1, 1, 2, 2]
     assert [to_hex(p.get_facecolor()) for p in cells[8:16]] == [
