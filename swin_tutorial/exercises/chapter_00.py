@@ -1,4 +1,4 @@
-"""Chapter 00, start here: who may attend, and whom the roll makes neighbors."""
+"""Chapter 00, start here: where the roll takes a token, beside which others, and who may attend."""
 
 from random import Random
 
@@ -6,10 +6,6 @@ import torch
 
 from swin_tutorial.axis import Axis
 from swin_tutorial.exercises.exercise import Exercise, WrongWay
-
-
-def may_attend(query_region: int, key_region: int) -> bool:
-    return query_region == key_region
 
 
 def row_after_roll(row: int, height: int, shift_size: int) -> int:
@@ -20,6 +16,10 @@ def window_mates(token: int, size: int, window_size: int, shift_size: int) -> se
     axis = Axis(size, window_size, shift_size)
     window, _ = axis.locate(token)
     return {axis.origin(window, place) for place in range(window_size)}
+
+
+def may_attend(query: int, key: int, window_size: int, shift_size: int) -> bool:
+    return (query - shift_size) // window_size == (key - shift_size) // window_size
 
 
 def rolled_row(token: int, size: int, window_size: int, roll_by: int, wanted: str) -> set[int]:
@@ -33,10 +33,6 @@ def rolled_row(token: int, size: int, window_size: int, roll_by: int, wanted: st
 # --- drawn cases ---
 
 
-def draw_regions(rng: Random) -> tuple[int, int]:
-    return rng.randrange(3), rng.randrange(3)
-
-
 def draw_row(rng: Random) -> tuple[int, int, int]:
     height = rng.randint(5, 14)
     return rng.randrange(height), height, rng.randint(1, height // 2)
@@ -48,44 +44,13 @@ def draw_token_of_a_row(rng: Random) -> tuple[int, int, int, int]:
     return rng.randrange(size), size, window_size, rng.randrange(window_size)
 
 
+def draw_pair_of_a_row(rng: Random) -> tuple[int, int, int, int]:
+    token, size, window_size, shift_size = draw_token_of_a_row(rng)
+    near = min(size - 1, max(0, token + rng.randint(-window_size, window_size)))
+    return token, near, window_size, shift_size
+
+
 EXERCISES = {
-    "may_attend": Exercise(
-        may_attend,
-        [(3, 3), (3, 0), (0, 3), (0, 0)],
-        draw_regions,
-        (
-            WrongWay(
-                "inverted",
-                "You allowed what is forbidden and forbade the rest. True means that the query "
-                "*may* attend, so the two regions must be equal.",
-                lambda query, key: query != key,
-            ),
-            WrongWay(
-                "everything allowed",
-                "You let every pair attend, also two regions that only the roll has brought "
-                "together. Compare the two numbers.",
-                lambda query, key: True,
-            ),
-            WrongWay(
-                "order of regions",
-                "You compared which number is larger. The numbers are names, and their order means "
-                "nothing. Ask only whether they are equal.",
-                lambda query, key: key <= query,
-            ),
-            WrongWay(
-                "region 0 taken for nothing",
-                "You treated region 0 as if it were no region. It is one like the others, and its "
-                "tokens attend to each other.",
-                lambda query, key: query == key != 0,
-            ),
-            WrongWay(
-                "a difference for an answer",
-                "You returned the difference of the numbers, which is 0 (False) for a pair that "
-                "may attend. Return whether they are equal.",
-                lambda query, key: query - key,
-            ),
-        ),
-    ),
     "row_after_roll": Exercise(
         row_after_roll,
         [(5, 8, 2), (1, 8, 2), (3, 12, 3), (7, 8, 0)],
@@ -159,6 +124,55 @@ EXERCISES = {
                 lambda token, size, m, s: {
                     other for other in range(size) if (other - s) // m == (token - s) // m
                 },
+            ),
+        ),
+    ),
+    "may_attend": Exercise(
+        may_attend,
+        [(3, 4, 4, 2), (7, 0, 4, 2), (1, 2, 4, 2), (0, 1, 4, 1), (0, 3, 4, 1), (5, 5, 3, 0)],
+        draw_pair_of_a_row,
+        (
+            WrongWay(
+                "inverted",
+                "You allowed what is forbidden and forbade the rest. True means that the query "
+                "*may* attend, so the two labels must be equal.",
+                lambda query, key, m, s: (query - s) // m != (key - s) // m,
+            ),
+            WrongWay(
+                "everything allowed",
+                "You let every pair attend, also the two ends of the row, which only the roll has "
+                "brought together. Give each token the number of its true window, and compare.",
+                lambda query, key, m, s: True,
+            ),
+            WrongWay(
+                "windows before the shift",
+                "You compared the windows of the layer before. Here they begin `shift_size` tokens "
+                "later: subtract the shift from both positions first.",
+                lambda query, key, m, s: query // m == key // m,
+            ),
+            WrongWay(
+                "shifted the wrong way",
+                "You moved the windows to the left. They begin `shift_size` tokens further to the "
+                "right, so the first cut is at `shift_size`: subtract the shift, don't add it.",
+                lambda query, key, m, s: (query + s) // m == (key + s) // m,
+            ),
+            WrongWay(
+                "rounded toward zero",
+                "Your first two windows became one, because you rounded toward zero: "
+                "`int(-1 / 4)` is 0. Use `//`, which rounds down: `-1 // 4` is -1.",
+                lambda query, key, m, s: int((query - s) / m) == int((key - s) / m),
+            ),
+            WrongWay(
+                "sliding windows",
+                "You allowed every key that is close enough. Windows don't slide along with the "
+                "query, they lie side by side: two neighbors may be in different windows.",
+                lambda query, key, m, s: abs(query - key) < m,
+            ),
+            WrongWay(
+                "a difference for an answer",
+                "You returned the difference of the labels, which is 0 (False) for a pair that "
+                "may attend. Return whether they are equal.",
+                lambda query, key, m, s: (query - s) // m - (key - s) // m,
             ),
         ),
     ),

@@ -118,6 +118,12 @@ def mask_by_slices(size, window, shift):
     return ids[:, :, None] == ids[:, None, :]
 
 
+def attend_by_cuts(query, key, m, s):
+    """No window begins between the two."""
+    first, last = sorted((query, key))
+    return not any(first < cut <= last for cut in range(s, last + 1, m))
+
+
 def softmax_by_hand(scores, mask):
     weights = (scores - scores.where(mask, -math.inf).amax(-1, keepdim=True)).exp() * mask
     weights = weights.nan_to_num(posinf=0.0)
@@ -154,10 +160,10 @@ def block_image_by_image(x, m, s, attend):
 
 RIGHT = {
     "may_attend": [
-        lambda query, key: int(query == key),
-        lambda query, key: torch.tensor(query) == key,
-        lambda query, key: np.equal(query, key),
-        lambda query, key: not query - key,
+        lambda *case: int(EXERCISES["may_attend"].solution(*case)),
+        lambda query, key, m, s: torch.tensor((query + m - s) // m) == (key + m - s) // m,
+        lambda query, key, m, s: np.equal((query - s) // m, (key - s) // m),
+        attend_by_cuts,
     ],
     "row_after_roll": [row_by_roll, row_by_steps],
     "window_mates": [mates_by_roll, lambda *case: [*mates_by_roll(*case).tolist(), case[0]]],
@@ -201,7 +207,7 @@ def of(name, change):
 
 
 NEAR_MISSES = [
-    ("may_attend", lambda query, key: None, "gave None, expected True"),
+    ("may_attend", lambda query, key, m, s: None, "gave None, expected True"),
     ("may_attend", of("may_attend", str), "gave 'True', expected True"),
     ("row_after_roll", lambda row, h, s: row - s if row >= s else h - s, "expected 7"),
     ("window_mates", of("window_mates", lambda mates: mates - {0}), "expected {0, 1, 6, 7}"),
