@@ -1,5 +1,6 @@
 """Chapter 02, cyclic shift: what the roll moves, what it brings together, and what it saves."""
 
+import math
 from random import Random
 
 import torch
@@ -33,6 +34,11 @@ def rolled_the_other_way(first: Pair, second: Pair, size: Pair, shift_size: int)
     return apart_before(first, second, size, -shift_size)
 
 
+def columns_first(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
+    rows, columns = apart_before(first, second, size, shift_size)
+    return columns, rows
+
+
 def apart_after(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
     return abs(first[0] - second[0]), abs(first[1] - second[1])
 
@@ -52,6 +58,36 @@ def signed(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
 
 def height_for_width(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
     return apart_before(first, second, (size[0], size[0]), shift_size)
+
+
+def places_before(first: Pair, second: Pair, size: Pair, shift_size: int) -> tuple[Pair, Pair]:
+    (height, width), s = size, shift_size
+    home, other = (((y + s) % height, (x + s) % width) for y, x in (first, second))
+    return home, other
+
+
+def only_one_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
+    home, _ = places_before(first, second, size, shift_size)
+    return apart_after(home, second, size, shift_size)
+
+
+def only_the_other_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
+    _, home = places_before(first, second, size, shift_size)
+    return apart_after(first, home, size, shift_size)
+
+
+def only_rows_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
+    rows, _ = apart_before(first, second, size, shift_size)
+    return rows, abs(first[1] - second[1])
+
+
+def only_columns_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
+    _, columns = apart_before(first, second, size, shift_size)
+    return abs(first[0] - second[0]), columns
+
+
+def rolled_in_place(x: Tensor, shift_size: int) -> Tensor:
+    return x.copy_(cyclic_shift(x, shift_size))
 
 
 def rolled_into_zeros(x: Tensor, shift_size: int) -> Tensor:
@@ -127,6 +163,29 @@ EXERCISES = {
                 "You wrapped the columns around at the height. Columns wrap around at the width.",
                 height_for_width,
             ),
+            WrongWay(
+                "columns first",
+                "You gave the columns first. Rows come first, in the tokens, the size and the "
+                "answer.",
+                columns_first,
+            ),
+            *(
+                WrongWay(
+                    "one token moved back",
+                    "You moved one of the two tokens back and left the other where the roll put "
+                    "it. The roll moved both.",
+                    attempt,
+                )
+                for attempt in (only_one_moved_back, only_the_other_moved_back)
+            ),
+            *(
+                WrongWay(
+                    "one axis moved back",
+                    "You undid the roll on one axis alone. It moved rows and columns.",
+                    attempt,
+                )
+                for attempt in (only_rows_moved_back, only_columns_moved_back)
+            ),
         ),
     ),
     "roll_by_hand": Exercise(
@@ -146,8 +205,8 @@ EXERCISES = {
             ),
             WrongWay(
                 "only the columns rolled",
-                "You rolled the columns and left the rows where they were. Do the same once more "
-                "on axis 1.",
+                "You rolled the columns and left the rows where they were. Perhaps you rolled the "
+                "rows first and then began again with `x`: roll the columns of that result.",
                 lambda x, s: torch.roll(x, -s, 2),
             ),
             WrongWay(
@@ -155,6 +214,48 @@ EXERCISES = {
                 "You rolled axes 2 and 3, as for a channels-first map. Here axis 3 holds the "
                 "channels; rows and columns are axes 1 and 2.",
                 lambda x, s: torch.roll(x, (-s, -s), (2, 3)),
+            ),
+            *(
+                WrongWay(
+                    "channels rolled",
+                    "You rolled axis 3, which holds the channels, so the numbers inside a token "
+                    "moved. A roll moves whole tokens, on axes 1 and 2 alone.",
+                    lambda x, s, axes=axes: torch.roll(x, (-s,) * len(axes), axes),
+                )
+                for axes in ((1, 2, 3), (1, 3), (3,))
+            ),
+            WrongWay(
+                "all axes as one",
+                "Without `dims`, a roll treats the whole map as one long row of numbers. Roll "
+                "axis 1, then axis 2.",
+                lambda x, s: torch.roll(x, -s),
+            ),
+            *(
+                WrongWay(
+                    "one axis the wrong way",
+                    "You rolled one axis up or left, and the other the wrong way. Both lose their "
+                    "first tokens to the far end.",
+                    lambda x, s, signs=signs: torch.roll(x, (signs[0] * s, signs[1] * s), (1, 2)),
+                )
+                for signs in ((-1, 1), (1, -1))
+            ),
+            WrongWay(
+                "joined as it was",
+                "Your map did not move. The pieces change places: first `x[:, s:]`, then "
+                "`x[:, :s]`.",
+                lambda x, s: x,
+            ),
+            WrongWay(
+                "first tokens dropped",
+                "You cut off the first rows and columns and did not join them on again. They go to "
+                "the far end.",
+                lambda x, s: x[:, s:, s:],
+            ),
+            WrongWay(
+                "written into x",
+                "The block adds its output to its input, so it still needs the `x` of before the "
+                "roll. Return a new map, for example from `torch.cat`.",
+                rolled_in_place,
             ),
             WrongWay(
                 "images rolled",
@@ -174,6 +275,7 @@ EXERCISES = {
                 minus_zero,
             ),
         ),
+        keeps_arguments=True,
     ),
     "naive_window_count": Exercise(
         naive_window_count,
@@ -208,6 +310,34 @@ EXERCISES = {
                 "You added one window in all. Each shifted axis gains one, and rows and columns of "
                 "windows multiply.",
                 lambda h, w, m, s: (h // m) * (w // m) + (s > 0),
+            ),
+            WrongWay(
+                "axes added",
+                "You added the windows along the two axes. Each piece of the rows meets each piece "
+                "of the columns: multiply.",
+                lambda h, w, m, s: naive_window_count(h, m, m, s) + naive_window_count(w, m, m, s),
+            ),
+            *(
+                WrongWay(
+                    "one axis counted",
+                    "You shifted the cuts on one axis alone. Rows and columns are both shifted.",
+                    attempt,
+                )
+                for attempt in (
+                    lambda h, w, m, s: naive_window_count(h, m, m, s) * (w // m),
+                    lambda h, w, m, s: naive_window_count(w, m, m, s) * (h // m),
+                )
+            ),
+            WrongWay(
+                "two more on each axis",
+                "You added a short window at both ends of each axis. But a whole one is lost "
+                "between them, so an axis gains one.",
+                lambda h, w, m, s: math.prod(n // m + 2 * (s > 0 and n > m) for n in (h, w)),
+            ),
+            WrongWay(
+                "only whole windows",
+                "You left out the windows that the edge of the map cuts short. They attend too.",
+                lambda h, w, m, s: math.prod(n // m - (s > 0 and n > m) for n in (h, w)),
             ),
         ),
     ),

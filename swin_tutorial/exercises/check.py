@@ -120,8 +120,9 @@ def _judge_function(name: str, exercise: Exercise, attempt: Any) -> Verdict:
     for case in cases:
         call = f"{called}({', '.join(map(short, case))})"
         expected = exercise.solution(*_copies(case))
+        given = _copies(case)
         try:
-            got = attempt(*_copies(case))
+            got = attempt(*given)
         except Exception as error:  # whatever a reader's code raises belongs in the verdict
             if _is_stub(error, attempt):
                 return Verdict("not attempted", f"{name}: not attempted yet.")
@@ -133,6 +134,9 @@ def _judge_function(name: str, exercise: Exercise, attempt: Any) -> Verdict:
                 return _wrong(name, exercise, attempt, wrong, got, expected)
         elif not same(got, expected):
             wrong = difference(call, got, expected)
+            return _wrong(name, exercise, attempt, wrong, got, expected)
+        elif exercise.keeps_arguments and not same(given, case):
+            wrong = f"{call} gave the right answer, but it wrote into its argument."
             return _wrong(name, exercise, attempt, wrong, got, expected)
     return Verdict("right", f"{name}: right, on all {len(cases)} cases.")
 

@@ -40,6 +40,7 @@ class Exercise:
         judge: takes the answer and the arguments, and says what is wrong with it, "" if nothing is;
             for exercises with many right answers.  By default the answer must equal the solution's.
         picture: what the answer is, if it can be drawn: a map of labels, or masks of windows.
+        keeps_arguments: whether an attempt must leave the tensors that it was given as they are.
     """
 
     solution: Callable
@@ -48,6 +49,7 @@ class Exercise:
     wrong_ways: tuple[WrongWay, ...] = ()
     judge: Callable[..., str] | None = None
     picture: Literal["map", "mask"] | None = None
+    keeps_arguments: bool = False
 
     def all_cases(self) -> list[tuple]:
         """Return the fixed cases and the drawn ones."""

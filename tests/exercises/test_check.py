@@ -142,6 +142,18 @@ def test_an_attempt_that_writes_into_its_arguments_spoils_nothing():
     assert verify("roll_by_hand", FUNCTIONS["roll_by_hand"].solution).status == "right"
 
 
+def test_a_right_answer_that_was_written_into_the_argument_is_refused_where_that_matters():
+    def in_place(x, shift_size):
+        x[:] = torch.roll(x, (-shift_size, -shift_size), (1, 2))
+        return x
+
+    verdict = verify("roll_by_hand", in_place)
+    assert verdict.status == "wrong"
+    assert "gave the right answer, but it wrote into its argument" in verdict.message
+    assert verdict.mistake == "written into x"
+    assert verify("roll_by_hand", lambda x, s: in_place(x.clone(), s)).status == "right"
+
+
 def test_the_packages_own_function_is_no_attempt(capsys):
     from swin_tutorial.windows import cyclic_shift
 

@@ -18,7 +18,7 @@ from normalize import NOTEBOOKS, as_text, normalize
 
 # How many cells of a notebook nbval may not compare strictly.  Each gives its reason in its first
 # comment; one more is a decision to take here.
-NOT_COMPARED: dict[str, int] = {"07_training.ipynb": 2}
+NOT_COMPARED: dict[str, int] = {"02_cyclic_shift.ipynb": 1, "07_training.ipynb": 2}
 
 STORED = sorted(NOTEBOOKS.glob("*.ipynb"))
 ALT = "A cat, cut into 4 by 4 windows"
