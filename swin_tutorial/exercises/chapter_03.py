@@ -1,5 +1,6 @@
-"""Chapter 03, mask construction: label the regions, compare the labels, combine the axes."""
+"""Chapter 03, mask construction: compare regions, mask the scores, combine the axes."""
 
+from collections.abc import Callable
 from random import Random
 
 import torch
@@ -22,8 +23,8 @@ from swin_tutorial.windows import window_partition
 Pair = tuple[int, int]
 
 
-def region_ids_by_hand(height: int, width: int, window_size: int, shift_size: int) -> Tensor:
-    return region_ids((height, width), window_size, shift_size)
+def same_region(query: Pair, key: Pair, window_size: int, shift_size: int) -> bool:
+    return pair_by(strip_of)(query, key, window_size, shift_size)
 
 
 def mask_scores(scores: Tensor, ids: Tensor) -> Tensor:
@@ -42,35 +43,17 @@ def mask_from_nothing(size: Pair, window_size: Pair, shift_size: Pair) -> Tensor
 # --- wrong ways ---
 
 
-def labels_as(
-    strips_of_a_row: int = 0, roll_by: int = -1, first: int = 0, combine=None, cut_at: int = 1
-):
-    """Return a way to label the map that differs from the right one in one argument.
-
-    Args:
-        strips_of_a_row: how many strips of columns it counts too few.
-        roll_by: the roll, in shifts.
-        first: the number of the first label.
-        combine: makes a label of a row's strip, a column's strip and the number of these.
-        cut_at: where it cuts, in shifts.
-    """
-    combine = combine or (lambda row, column, count: row * count + column)
-
-    def label(height: int, width: int, m: int, s: int) -> Tensor:
-        extra = int(s * cut_at > 0)
-        row, column = ((torch.arange(n) - s * cut_at) // m + extra for n in (height, width))
-        ids = combine(row[:, None], column[None, :], width // m + extra - strips_of_a_row)
-        return torch.roll(ids.expand(height, width), (roll_by * s, roll_by * s), (0, 1)) + first
-
-    return label
+def strip_of(place: int, window_size: int, shift_size: int) -> int:
+    return (place - shift_size) // window_size
 
 
-def nine_labels(height: int, width: int, m: int, s: int) -> Tensor:
-    thirds = slice(0, -m), slice(-m, -s), slice(-s, None)
-    ids = torch.zeros(height, width, dtype=torch.int64)
-    for label in range(9):
-        ids[thirds[label // 3], thirds[label % 3]] = label
-    return ids
+def pair_by(strip: Callable[[int, int, int], int], combine: Callable[[list[bool]], bool] = all):
+    """Return a way to decide about two tokens from the strip of each on each axis."""
+
+    def decide(query: Pair, key: Pair, m: int, s: int) -> bool:
+        return combine([strip(a, m, s) == strip(b, m, s) for a, b in zip(query, key, strict=True)])
+
+    return decide
 
 
 def scores_of(kind: type[Specimen], scores: Tensor, ids: Tensor) -> Tensor:
@@ -114,10 +97,12 @@ def one_head(scores: Tensor, allowed: Tensor) -> Tensor:
 # --- drawn cases ---
 
 
-def draw_divided_map(rng: Random) -> tuple[int, int, int, int]:
-    window_size = rng.randint(2, 4)
-    rows, columns = rng.sample(range(2, 5), 2)
-    return rows * window_size, columns * window_size, window_size, rng.randrange(window_size)
+def draw_pair(rng: Random) -> tuple[Pair, Pair, int, int]:
+    window_size = rng.randint(3, 5)
+    first, second = ((rng.randrange(12), rng.randrange(12)) for _ in range(2))
+    near = tuple(min(11, place + rng.randrange(window_size)) for place in first)
+    shift_size = rng.randrange(1, window_size)
+    return first, rng.choice([near, near, second]), window_size, shift_size
 
 
 def ids_by_window(size: Pair, window_size: int, shift_size: int) -> Tensor:
@@ -189,73 +174,63 @@ MASK_MISTAKES = (
 )
 
 EXERCISES = {
-    "region_ids_by_hand": Exercise(
-        region_ids_by_hand,
-        [(6, 4, 2, 1), (8, 12, 4, 2), (9, 9, 3, 2), (8, 8, 4, 0)],
-        draw_divided_map,
+    "same_region": Exercise(
+        same_region,
+        [
+            ((1, 1), (2, 2), 4, 2),
+            ((2, 2), (5, 5), 4, 2),
+            ((3, 4), (4, 4), 4, 2),
+            ((0, 3), (7, 3), 4, 2),
+            ((3, 0), (3, 7), 4, 2),
+            ((3, 3), (4, 4), 4, 0),
+            ((0, 0), (3, 0), 4, 1),
+            ((1, 5), (4, 8), 4, 1),
+        ],
+        draw_pair,
         (
             WrongWay(
-                "not rolled",
-                "Your numbers are right on the photograph, but they did not take part in the roll. "
-                "Roll them by -shift on both axes.",
-                labels_as(roll_by=0),
-            ),
-            WrongWay(
-                "rolled the wrong way",
-                "You rolled the numbers by +shift: down and to the right. The tokens go up and to "
-                "the left.",
-                labels_as(roll_by=1),
-            ),
-            WrongWay(
                 "windows that are not shifted",
-                "You numbered the windows without a shift. True windows are cut `shift_size` "
-                "tokens further down and to the right: subtract it before you divide.",
-                labels_as(cut_at=0),
+                "You used the plain windows. The shifted ones are cut `shift_size` tokens further "
+                "down and to the right: subtract the shift before you divide.",
+                pair_by(lambda place, m, s: place // m),
             ),
             WrongWay(
                 "cut at M - s",
-                "You cut the map at `window_size - shift_size`. Half a window hides that: the "
-                "first cut is at `shift_size`.",
-                labels_as(cut_at=-1),
+                "You added the shift, which cuts at `window_size - shift_size`. Half a window "
+                "hides that. The first cut is at `shift_size`: subtract it.",
+                pair_by(lambda place, m, s: (place + s) // m),
             ),
             WrongWay(
-                "numbers added",
-                "You added the two strips, so different windows got the same number. Multiply the "
-                "row's strip by the number of strips of columns first.",
-                labels_as(combine=lambda row, column, count: row + column),
+                "rounded toward zero",
+                "`int(a / b)` rounds toward zero, so the tokens before the first cut land in strip "
+                "0 beside those after it. `//` rounds down.",
+                pair_by(lambda place, m, s: int((place - s) / m)),
             ),
             WrongWay(
-                "one strip too few",
-                "You multiplied by the number of windows in a row, but a shift makes one strip of "
-                "columns more. So the end of one row shares numbers with the next.",
-                labels_as(strips_of_a_row=1),
+                "or for and",
+                "You accept tokens that share a strip on one axis only. It needs both.",
+                pair_by(strip_of, any),
             ),
             WrongWay(
-                "only the rows numbered",
-                "You numbered the strips of rows alone. Two tokens in one strip of rows can still "
-                "be in different columns of windows.",
-                labels_as(combine=lambda row, column, count: row),
+                "only the rows compared",
+                "You compared the rows alone. Tokens of one row can stand in different windows.",
+                pair_by(strip_of, lambda agree: agree[0]),
             ),
             WrongWay(
-                "only the columns numbered",
-                "You numbered the strips of columns alone. Two tokens in one strip of columns can "
-                "still be in different rows of windows.",
-                labels_as(combine=lambda row, column, count: column),
+                "only the columns compared",
+                "You compared the columns alone. Tokens of one column can stand in different "
+                "windows.",
+                pair_by(strip_of, lambda agree: agree[1]),
             ),
             WrongWay(
-                "counted from 1",
-                "You counted from 1. These labels would give the right mask, but the numbers that "
-                "are asked for begin with 0.",
-                labels_as(first=1),
-            ),
-            WrongWay(
-                "nine labels by position",
-                "These are the official nine labels. They give the right mask where there is a "
-                "shift; here the numbers of the true windows are asked for.",
-                nine_labels,
+                "sliding windows",
+                "You asked whether the tokens are less than a window apart. That is a window that "
+                "slides with its query. Swin's windows tile: neighbors can be in different ones.",
+                lambda query, key, m, s: all(
+                    abs(a - b) < m for a, b in zip(query, key, strict=True)
+                ),
             ),
         ),
-        picture="map",
     ),
     "mask_scores": Exercise(
         mask_scores,
@@ -365,7 +340,21 @@ EXERCISES = {
             ((5, 7), (4, 3), (1, 2)),
         ],
         draw_geometry,
-        from_museum(mask_of, *MASK_MISTAKES),
+        (
+            *from_museum(mask_of, *MASK_MISTAKES),
+            WrongWay(
+                "width before height",
+                "Your windows and tokens are numbered column by column, as if each pair began with "
+                "the width. Rows come first: in the pairs and in the numbering.",
+                lambda *pairs: shifted_window_mask(*(pair[::-1] for pair in pairs)),
+            ),
+            WrongWay(
+                "height and width of the map swapped",
+                "You read the map's size as (width, height), but not its windows. All three pairs "
+                "begin with the height.",
+                lambda size, window, shift: shifted_window_mask(size[::-1], window, shift),
+            ),
+        ),
         picture="mask",
     ),
     "block_3a": find_the_bug(
