@@ -25,6 +25,11 @@ def snapshot_figure(
     ``picture`` covers the map; without one the tokens are gray.  The query is the token at
     ``index`` of ``window``, both counted row by row.
     """
+    with figures.house_style():
+        return _draw(grid, picture, window, index)
+
+
+def _draw(grid: WindowGrid, picture: Image.Image | None, window: int, index: int) -> Figure:
     mask = grid.mask()[window]
     ids = grid.region_ids()
     x = pad_to_windows(_tokens(picture, *grid.size), grid.window_size)
@@ -33,7 +38,7 @@ def snapshot_figure(
     allowed, forbidden = (_on_map(keys, grid, window) for keys in (mask[index], ~mask[index]))
     query = grid.origin(window, index)
 
-    figure, (home, rolled, matrix) = plt.subplots(1, 3, figsize=(11, 3.9), layout="constrained")
+    figure, (home, rolled, matrix) = plt.subplots(1, 3, figsize=(11, 3.9))
     figures.draw_picture(home, x, "the map as it is")
     figures.draw_padding(home, is_padding)
     figures.draw_attended(home, query, allowed, forbidden)

@@ -21,7 +21,8 @@ from swin_tutorial.figures.style import (
     INK,
     PALETTE,
     QUERY,
-    use_house_style,
+    TEXT,
+    house_style,
 )
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import reverse_cyclic_shift, size_text
@@ -39,8 +40,7 @@ def draw_finding(finding, headline: str = "") -> Figure:
     On the map, an arrow leads from the key to the query of the first leak, or else of the first
     loss.  ``finding`` is a ``swin_tutorial.audit.findings.Finding``; ``headline`` stands above it.
     """
-    with plt.style.context("default"):  # whatever the theme of the notebook, it is on white
-        use_house_style()
+    with house_style():
         maps = _layers(finding.grid)
         figure = plt.figure(figsize=(_MAP_WIDTH + 7.4, 4.3))
         left, right = figure.subfigures(1, 2, width_ratios=(_MAP_WIDTH, 7.4))
@@ -146,7 +146,7 @@ def _draw_matrices(where: SubFigure, finding) -> None:
     if depends is None:
         measured_axes.set_axis_off()
         text = "\n".join(["nothing to compare:", "", *_wrapped(finding.behavior.error)])
-        measured_axes.text(0.5, 0.5, text, ha="center", va="center", color=INK, fontsize=9)
+        measured_axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9)
     else:
         _draw_relation(measured_axes, finding, depends, "does depend")
         _paint(measured_axes, depends & ~expected, LEAK, "")
@@ -200,11 +200,14 @@ def _paint(axes: Axes, cells: Bool[Tensor, "q k"], color: str, hatch: str) -> No
 
 
 def _legend(finding) -> list[Patch]:
-    handles = [Patch(fc=ALLOWED, ec=INK, label="depends"), Patch(fc=FORBIDDEN, label="does not")]
+    handles = [
+        Patch(fc=ALLOWED, ec=TEXT, label="depends"),
+        Patch(fc=FORBIDDEN, ec=TEXT, label="does not"),
+    ]
     if leaks := len(finding.leaks):
         handles.append(Patch(fc=LEAK, label=f"leak: must not ({leaks})"))
     if losses := len(finding.losses):
-        handles.append(Patch(fc=LOSS, ec=INK, hatch="/////", label=f"loss: must ({losses})"))
+        handles.append(Patch(fc=LOSS, ec=TEXT, hatch="/////", label=f"loss: must ({losses})"))
     return handles
 
 

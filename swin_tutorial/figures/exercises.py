@@ -12,7 +12,14 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from swin_tutorial.figures.maps import frame_tokens, write_on_token
-from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, as_png, region_color, shown_width
+from swin_tutorial.figures.style import (
+    ALLOWED,
+    FORBIDDEN,
+    as_png,
+    house_style,
+    region_color,
+    shown_width,
+)
 
 Kind = Literal["map", "mask"]
 _WRONG = "#CC3311"
@@ -27,6 +34,11 @@ def draw_difference(
     title: str = "",
 ) -> Figure:
     """Draw the right answer and the one given, cell by cell; cells that differ are outlined."""
+    with house_style():
+        return _draw_pair(got, expected, kind, title)
+
+
+def _draw_pair(got: Tensor, expected: Tensor, kind: Kind, title: str) -> Figure:
     rows, columns = expected.shape
     figure, pair = plt.subplots(1, 2, figsize=(1.6 + 0.44 * columns, 0.9 + 0.22 * rows))
     for axes, answer, name in zip(pair, (expected, got), ("expected", "yours"), strict=True):

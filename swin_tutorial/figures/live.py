@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from swin_tutorial.figures.style import as_bundle, show_bundle
+from swin_tutorial.figures.style import as_bundle, house_style, show_bundle
 from swin_tutorial.figures.training import draw_learning_curves
 from swin_tutorial.training import run_folder
 
@@ -26,12 +26,13 @@ def live_curves(folder: Path, epochs: int, alt: str, every: float = 4.0) -> Iter
     """
 
     def drawn() -> tuple[dict, dict]:
-        figure = Figure(figsize=(10, 2.6))  # not of pyplot, which is for the main thread
-        axes = figure.subplots(1, 3)
-        draw_learning_curves(axes, run_folder.read_metrics(folder))
-        for one in axes:
-            one.set_xlim(0, 1.03 * epochs)
-        return as_bundle(figure, alt)
+        with house_style():
+            figure = Figure(figsize=(10, 2.6))  # not of pyplot, which is for the main thread
+            axes = figure.subplots(1, 3)
+            draw_learning_curves(axes, run_folder.read_metrics(folder))
+            for one in axes:
+                one.set_xlim(0, 1.03 * epochs)
+            return as_bundle(figure, alt)
 
     shown = show_bundle(*drawn())
     finished = threading.Event()

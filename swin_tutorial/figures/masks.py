@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
 from swin_tutorial.figures.maps import frame_tokens, write_on_token
-from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, INK, PALETTE, QUERY
+from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, PALETTE, QUERY, TEXT
 
 
 def draw_mask(
@@ -44,8 +44,8 @@ def draw_mask(
 def mask_legend(where: Axes | Figure, **options) -> None:
     """Explain the two colors of ``draw_mask``."""
     handles = [
-        Patch(fc=ALLOWED, ec=INK, label="may attend (adds 0)"),
-        Patch(fc=FORBIDDEN, ec=INK, label="may not (adds −∞)"),
+        Patch(fc=ALLOWED, ec=TEXT, label="may attend (adds 0)"),
+        Patch(fc=FORBIDDEN, ec=TEXT, label="may not (adds −∞)"),
     ]
     where.legend(handles=handles, **options)
 

@@ -1,15 +1,23 @@
-"""The house style: one palette, one set of defaults, one way to show a figure."""
+"""The house style: one palette, one set of defaults, one way to show a figure.
+
+A figure's ground is transparent, so that a page may be light or dark.  Axes that carry data are
+white panels, on which colors keep their meaning.  What stands on the ground itself is drawn in
+``TEXT``, a gray that is legible on white and on black; ``INK`` is for panels alone.
+"""
 
 import inspect
 import io
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from IPython.display import DisplayHandle, Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
+
+from swin_tutorial.figures.palette import in_one_palette
 
 # Paul Tol's "muted" scheme: nine colors that stay distinct in every common form of color
 # blindness.  The three after them do so beside the nine (tests/figures/test_style.py simulates it).
@@ -29,6 +37,7 @@ PALETTE = (
 )
 PADDING = "#BBBBBB"
 INK = "#222222"
+TEXT = "#767676"
 ALLOWED = "#E8F1F8"
 FORBIDDEN = "#3B3A6B"
 QUERY = "#EE7733"
@@ -46,13 +55,29 @@ def use_house_style() -> None:
             "font.size": 10,
             "axes.titlesize": 10.5,
             "axes.titlepad": 7,
-            "axes.edgecolor": INK,
+            "figure.facecolor": "none",
+            "axes.facecolor": "white",
+            "axes.edgecolor": TEXT,
+            "axes.labelcolor": TEXT,
+            "axes.titlecolor": TEXT,
+            "text.color": TEXT,
+            "xtick.color": TEXT,
+            "ytick.color": TEXT,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": mpl.cycler(color=[PALETTE[4], PALETTE[1], PALETTE[3], PALETTE[2]]),
             "legend.frameon": False,
         }
     )
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the house style, whatever the reader has set, and leave their settings alone."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        use_house_style()
+        yield
 
 
 def region_color(region: int) -> str:
@@ -97,11 +122,11 @@ def show_source(thing: Callable) -> None:
 
 
 def as_png(figure: Figure) -> bytes:
-    """Close a figure and return it as a PNG of 256 colors, which keeps notebooks small."""
+    """Close a figure and return it as a PNG of few colors on a transparent ground."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="none")
     plt.close(figure)
-    image = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    (image,) = in_one_palette([Image.open(buffer)], exact=64)
     small = io.BytesIO()
     image.save(small, format="png", optimize=True)
     return small.getvalue()

@@ -102,7 +102,7 @@ def draw_answers(
         if predicted == truth:
             axes.set_title(f"{title}\n", fontsize=8, pad=3)
         else:
-            axes.set_title(f"{title}\n✗ is: {classes[truth]}", fontsize=8, pad=3, color=PALETTE[8])
+            axes.set_title(f"{title}\n✗ is: {classes[truth]}", fontsize=8, pad=3, weight="bold")
 
 
 def draw_augmentation(
@@ -171,7 +171,7 @@ def draw_leak(
     leaked = float(weights[forbidden].sum())
     frame_tokens(axes, (height, width), f"{title}: {leaked:.0%} beyond the edge")
     for spine in axes.spines.values():
-        spine.set(visible=True, color=INK)
+        spine.set(visible=True)
     for y, x in forbidden.nonzero().tolist():
         write_on_token(axes, (y, x), "×", 10.0)
     _outline(axes, query)

@@ -1,4 +1,4 @@
-"""The picture of a finding: the map and both matrices as they are, on white, whatever the case."""
+"""The picture of a finding: the map and both matrices as they are, whatever the case."""
 
 import io
 
@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from swin_tutorial import figures
 from swin_tutorial.audit import MUSEUM, audit
 from swin_tutorial.audit.specimen import Specimen
 from swin_tutorial.figures.audit import LEAK, LOSS, draw_finding, finding_title
@@ -144,13 +145,15 @@ def test_a_block_that_raises_has_its_error_in_place_of_a_matrix():
 
 @pytest.mark.parametrize("kind", [Specimen, NO_MASK, Raises, NotANumber])
 @pytest.mark.parametrize("theme", ["default", "dark_background"])
-def test_every_case_has_a_picture_on_white_in_any_theme(kind, theme):
+def test_every_case_has_a_picture_that_suits_any_page(kind, theme):
     report = report_on(kind, (6, 5))
     with plt.style.context(theme):
         png, metadata = report._repr_png_()
-    image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
-    assert image[0, 0] == 255
-    assert (image[: len(image) // 10] < 64).any()  # the title is dark
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+    assert image[0, 0, 3] == 0
+    title = image[: len(image) // 10]
+    gray = [round(255 * one) for one in to_rgb(figures.TEXT)]
+    assert (np.abs(title[title[..., 3] > 200][:, :3].astype(int) - gray) < 6).mean() > 0.9
     assert metadata["alt"].startswith(f"Audit: {'right' if report.is_right else 'wrong'} on ")
     assert 0 < metadata["width"] < 1200
     assert not plt.get_fignums()

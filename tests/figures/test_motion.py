@@ -32,6 +32,7 @@ MAKERS = {
     "and": figures.animate_and,
     "reach": figures.animate_reach,
 }
+GROUNDS = ("#ffffff", "#111111")
 every_animation = pytest.mark.parametrize("name", MAKERS)
 
 
@@ -48,19 +49,19 @@ class Making:
 def made(name):
     """Make an animation once for all tests, and watch how it is made."""
     painted, sizes = [], []
-    write, palette = Axes.text, animation._in_one_palette
+    write, palette = Axes.text, animation.in_one_palette
 
     def watched_write(*arguments, **options):
         sizes.append(options["fontsize"] / animation.POINTS)
         return write(*arguments, **options)
 
-    def watched_palette(pictures):
+    def watched_palette(pictures, **options):
         painted.extend(np.asarray(one) for one in pictures)
-        return palette(pictures)
+        return palette(pictures, **options)
 
     with (
         mock.patch.object(Axes, "text", watched_write),
-        mock.patch.object(animation, "_in_one_palette", watched_palette),
+        mock.patch.object(animation, "in_one_palette", watched_palette),
     ):
         return Making(MAKERS[name](), painted, sizes)
 
@@ -76,13 +77,20 @@ def decoded(png):
         found = []
         for number in range(image.n_frames):
             image.seek(number)
-            found.append((np.asarray(image.convert("RGB")), image.info["duration"]))
+            found.append((np.asarray(image.convert("RGBA")), image.info["duration"]))
     return found
 
 
 def color(frame, x, y):
-    """Return the color of a frame at a point in CSS pixels."""
-    return tuple(int(one) for one in frame[animation.pixels(y), animation.pixels(x)])
+    """Return the color of a frame at a point in CSS pixels, None where the page shows through."""
+    *color, opacity = frame[animation.pixels(y), animation.pixels(x)].tolist()
+    return tuple(color) if opacity == 255 else None
+
+
+def on_ground(frame, ground):
+    """Return how a frame looks on a page of one color, as RGB."""
+    opacity = frame[..., 3:] / 255
+    return frame[..., :3] * opacity + np.array(rgb(ground)) * (1 - opacity)
 
 
 def rgb(name):
@@ -143,9 +151,25 @@ def test_the_first_frame_is_the_still_and_all_frames_look_as_painted(name):
         assert not image.default_image  # a page without motion shows the first frame
     assert len(frames(name)) == len(made(name).painted)
     for (shown, _), painted in zip(frames(name), made(name).painted, strict=True):
-        difference = np.abs(shown.astype(int) - painted).max(-1)
-        assert (difference > 60).mean() < 0.001  # a letter's edges, a photograph: approximated
-        assert difference.mean() < 3
+        for ground in GROUNDS:
+            difference = np.abs(on_ground(shown, ground) - on_ground(painted, ground)).max(-1)
+            assert (difference > 60).mean() < 0.001  # a letter's edges, a photograph: approximated
+            assert difference.mean() < 3
+
+
+@every_animation
+def test_the_page_shows_through_around_every_frame(name):
+    for frame, _ in frames(name):
+        assert not frame[[0, 0, -1, -1], [0, -1, 0, -1], 3].any()
+
+
+@every_animation
+def test_what_stands_on_the_page_itself_is_gray(name):
+    """The words at the foot of the first frame: on a dark page as on a light one."""
+    foot = frames(name)[0][0][-animation.pixels(18) :]
+    letters = foot[foot[..., 3] > 200][:, :3]
+    assert len(letters) > 100
+    assert np.abs(letters.astype(int) - rgb(figures.TEXT)).max() < 6
 
 
 @every_animation
@@ -155,16 +179,25 @@ def test_text_has_at_least_twelve_pixels(name):
 
 
 def test_frames_come_back_as_they_were_painted():
-    """Only what differs from the frame before is stored: black, too, must come back."""
-    colors = torch.tensor([[0, 0, 0], [255, 255, 255], [200, 10, 30], [255, 0, 254]])
-    numbers = torch.randint(4, (6, 9, 14), generator=torch.Generator().manual_seed(0))
+    """Only what differs from the frame before is stored: black and nothing must come back, too."""
+    colors = [[0, 0, 0, 255], [255, 255, 255, 255], [200, 10, 30, 255], [255, 255, 255, 0]]
+    colors += [[0, 0, 0, 130], [255, 255, 255, 130]]
+    numbers = torch.randint(6, (6, 9, 14), generator=torch.Generator().manual_seed(0))
+    numbers[1] = numbers[0].clamp(max=2)  # only opaque colors are new: laid over
     numbers[3] = numbers[2]
+    numbers[4] = numbers[3]
     numbers[4, :2] = 0
-    painted = colors[numbers].to(torch.uint8).numpy()
+    numbers[5] = numbers[4]
+    numbers[5, 3, 4:7] = torch.tensor([3, 4, 5])  # so few that only they would be laid over
+    painted = torch.tensor(colors)[numbers].to(torch.uint8).numpy()
     pictures = [(Image.fromarray(one), 100 + number) for number, one in enumerate(painted)]
     found = decoded(animation.animate(pictures, "Animation.").png)
     assert [duration for _, duration in found] == [100, 101, 102, 103, 104, 105]
-    assert all(np.array_equal(one, two) for (one, _), two in zip(found, painted, strict=True))
+    for (shown, _), expected in zip(found, painted, strict=True):
+        assert np.array_equal(shown[expected[..., 3] == 255], expected[expected[..., 3] == 255])
+        assert np.abs(shown[..., 3].astype(int) - expected[..., 3]).max() < 4
+        for ground in GROUNDS:
+            assert np.allclose(on_ground(shown, ground), on_ground(expected, ground), atol=4)
 
 
 def test_notebooks_get_the_image_its_words_and_its_width(monkeypatch):
@@ -203,7 +236,7 @@ def test_the_roll_ends_where_the_cyclic_shift_does():
 def photograph_as_tokens(frame, stage):
     side = animation.pixels(stage.side)
     top, left = animation.pixels(stage.top), animation.pixels(stage.lefts[0])
-    crop = torch.tensor(frame[top : top + 8 * side, left : left + 12 * side].astype(np.int64))
+    crop = torch.tensor(frame[top : top + 8 * side, left : left + 12 * side, :3].astype(np.int64))
     tokens = crop.view(8, side, 12, side, 3)[:, 8:-8, :, 8:-8]
     return tokens.permute(0, 2, 1, 3, 4).reshape(1, 8, 12, -1)
 
@@ -271,11 +304,10 @@ def test_the_rows_make_the_mask_one_after_another():
     stage = mask_rows._RowStage(GRID)
     mask = GRID.mask()[-1]
     assert not mask.all()
-    white = rgb("white")
     finished = []
     for frame, _ in frames("mask_rows"):
         shown = cell_colors(frame, stage.corner, stage.cell, 16, 16)
-        done = sum(white not in row for row in shown)
+        done = sum(None not in row for row in shown)
         assert shown[:done] == mask_colors(mask[:done])
         finished.append(done)
     assert finished[0] == finished[-1] == 16
@@ -286,10 +318,10 @@ def test_the_rows_make_the_mask_one_after_another():
 
 def test_a_querys_picture_is_its_row_of_the_mask():
     stage = mask_rows._RowStage(GRID)
-    sheet = np.asarray(stage.frame("", 7, 0).convert("RGB"))
+    sheet = np.asarray(stage.frame("", 7, 0))
     shown = cell_colors(sheet, stage.picture, stage.cell, 4, 4)
     assert shown == mask_colors(GRID.mask()[-1, 7].view(4, 4))
-    sheet = np.asarray(stage.frame("", 7, 0, 1.0).convert("RGB"))  # unrolled
+    sheet = np.asarray(stage.frame("", 7, 0, 1.0))  # unrolled
     shown = cell_colors(sheet, stage._cell(7, 0), stage.cell, 1, 16)
     assert shown == mask_colors(GRID.mask()[-1, 7:8])
 

@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from swin_tutorial import figures
+from swin_tutorial.data.photographs import open_photograph
 from swin_tutorial.figures import style
 from swin_tutorial.grid import WindowGrid
 
@@ -62,6 +63,71 @@ def test_figures_are_imported_without_model_training_or_kernel():
 
 def test_allowed_and_forbidden_differ_in_brightness_not_in_hue_alone():
     assert contrast(figures.ALLOWED, figures.FORBIDDEN) > 7
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111111", "#0d1117"])
+def test_text_on_the_page_is_legible_in_both_themes(page):
+    """White paper, JupyterLab's dark theme, GitHub's dark theme."""
+    assert contrast(figures.TEXT, page) > 4
+
+
+@pytest.fixture
+def plot():
+    """A figure with text on its ground, text on a panel, and a drawing without axes."""
+    with figures.house_style():
+        figure, (panel, drawing) = plt.subplots(1, 2, figsize=(6, 2.5))
+        panel.plot([0, 3], [0, 1], label="a line")
+        panel.set(title="Title", xlabel="width", ylabel="height")
+        panel.legend()
+        drawing.axis("off")
+        drawing.text(0.5, 0.5, "words", ha="center")
+        figure.suptitle("All of it")
+    return figure
+
+
+def pixels(png):
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.mode == "P"
+        return np.asarray(image.convert("RGBA")).astype(int)
+
+
+def test_a_figure_has_white_panels_on_a_transparent_ground(plot):
+    panel, drawing = plot.axes
+    image = pixels(figures.as_png(plot))
+    height, width = image.shape[:2]
+    assert (image[[0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all()
+    panel = panel.get_position()
+    y, x = round(height * (1 - panel.y0) - 8), round(width * panel.x1 - 8)
+    assert image[y, x].tolist() == [255, 255, 255, 255]
+    drawing = drawing.get_position()
+    assert image[round(height * (1 - drawing.y1)) + 3, round(width * drawing.x0) + 3, 3] == 0
+
+
+def test_all_that_stands_on_the_ground_is_gray_whatever_the_reader_has_set(plot):
+    expected = np.array([round(255 * one) for one in to_rgb(figures.TEXT)])
+    with plt.style.context("dark_background"):
+        image = pixels(figures.as_png(plot))
+    box = plot.axes[0].get_position()
+    height, width = image.shape[:2]
+    top, bottom = round(height * (1 - box.y1)) - 2, round(height * (1 - box.y0)) + 2
+    left, right = round(width * box.x0) - 2, round(width * box.x1) + 2
+    image[top:bottom, left:right] = 0  # the panel
+    written = image[image[..., 3] > 200][:, :3]
+    assert len(written) > 1000
+    assert np.abs(written - expected).max() <= 4
+
+
+def test_a_photograph_stays_light_and_true():
+    photograph = open_photograph("coffee").convert("RGB").resize((512, 384))
+    figure = plt.figure(figsize=(4, 3), layout="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    axes.imshow(photograph, aspect="auto", interpolation="nearest")
+    png = figures.as_png(figure)
+    assert len(png) < 130_000
+    image = pixels(png)
+    assert (image[..., 3] == 255).all()
+    assert np.abs(image[..., :3] - np.asarray(photograph)).mean() < 3
 
 
 def test_the_palette_is_distinct_to_the_color_blind():

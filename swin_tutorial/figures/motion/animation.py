@@ -22,11 +22,13 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 from torch import Tensor
 
+from swin_tutorial.figures.palette import SEE_THROUGH, in_one_palette
 from swin_tutorial.figures.style import (
     ALLOWED,
     FORBIDDEN,
     INK,
     PIXELS_PER_INCH,
+    TEXT,
     region_color,
     show_bundle,
 )
@@ -37,10 +39,9 @@ Frame = tuple[Image.Image, int]  # a picture, and for how many milliseconds it i
 CSS_PIXELS_PER_INCH = 96
 SCALE = PIXELS_PER_INCH / CSS_PIXELS_PER_INCH
 POINTS = 72 / CSS_PIXELS_PER_INCH  # a CSS pixel in points
-TEXT = 13.5
+TEXT_SIZE = 13.5
 STILL, PAUSE, STEP, LAST = 2400, 1300, 90, 2600  # milliseconds
-_EXACT, _OTHERS = 128, 64  # colors of the palette
-_SEE_THROUGH = 255  # the transparent one
+_REPLACE, _LAY_OVER = 0, 1  # what a frame does with the one before: APNG's blend_op
 
 
 @dataclass(frozen=True)
@@ -64,67 +65,53 @@ def show_animation(animation: Animation) -> None:
 
 def animate(frames: Iterable[Frame], alt: str) -> Animation:
     """Make an animation that loops.  All frames have one size; the first is also the still."""
-    pictures, milliseconds = zip(*((one.convert("RGB"), ms) for one, ms in frames), strict=True)
-    quantized = _in_one_palette(pictures)
-    first, *others = quantized
+    pictures, milliseconds = zip(*((one.convert("RGBA"), ms) for one, ms in frames), strict=True)
+    first, *others = in_one_palette(pictures, exact=128)
+    smaller = [_smaller(*pair) for pair in pairwise([first, *others])]
     png = io.BytesIO()
     first.save(
         png,
         format="png",
         save_all=True,
-        append_images=[_smaller(*pair) for pair in pairwise(quantized)],
+        append_images=[one for one, _ in smaller],
         duration=list(milliseconds),
         loop=0,
-        transparency=_SEE_THROUGH,
-        blend=[0, *(1 for _ in others)],  # the first frame replaces, the others go over it
+        transparency=first.info["transparency"],
+        blend=[_REPLACE, *(blend for _, blend in smaller)],
         optimize=True,
     )
     return Animation(png.getvalue(), alt, round(first.width / SCALE))
 
 
-def _smaller(before: Image.Image, after: Image.Image) -> Image.Image:
-    """Return a frame, or only what differs from the frame before, whichever is smaller."""
-    old, new = np.asarray(before), np.asarray(after)
-    changes = Image.fromarray(np.where(old == new, np.uint8(_SEE_THROUGH), new), "P")
-    changes.putpalette(after.getpalette() or [])
-    changes.info["transparency"] = _SEE_THROUGH  # or Pillow takes it for black
-    return min(changes, after, key=lambda one: len(zlib.compress(one.tobytes(), 1)))
+def _smaller(before: Image.Image, after: Image.Image) -> tuple[Image.Image, int]:
+    """Return a frame, or only what differs from the frame before, and how it is to be laid on.
 
-
-def _in_one_palette(pictures: Sequence[Image.Image]) -> list[Image.Image]:
-    """Return all frames with one palette, since an animated PNG has one.
-
-    The most frequent colors, which fill areas, are kept exactly; the others are approximated.
+    Only opaque colors can be laid over a frame.  What becomes transparent needs the whole frame;
+    Pillow then stores the smallest rectangle that holds all changes.
     """
-    packed = [np.asarray(one).astype(np.int32) @ [1 << 16, 1 << 8, 1] for one in pictures]
-    counts = np.bincount(np.concatenate([one.ravel() for one in packed]), minlength=1 << 24)
-    found = np.flatnonzero(counts)
-    found = found[counts[found].argsort()[::-1]]
-    colors = np.stack([found >> 16, found >> 8 & 255, found & 255], 1).astype(np.uint8)
-    rest = Image.fromarray(colors[None, _EXACT:] if len(colors) > _EXACT else colors[None])
-    few = np.reshape(rest.quantize(_OTHERS).getpalette(), (-1, 3)).tolist()
-    palette = [*colors[:_EXACT].tolist(), *few]
-    distances = (colors[:, None].astype(np.int32) - np.array(palette)) ** 2
-    number_of = np.zeros(1 << 24, np.uint8)
-    number_of[found] = distances.sum(-1).argmin(1)
-    quantized = [Image.fromarray(number_of[one], "P") for one in packed]
-    for one in quantized:
-        one.putpalette(np.array(palette + [[0, 0, 0]] * (256 - len(palette)), np.uint8).tobytes())
-    return quantized
+    old, new = np.asarray(before), np.asarray(after)
+    opacity = np.frombuffer(after.info["transparency"], np.uint8)
+    changed = old != new
+    if (opacity[new[changed]] < 255).any():
+        return after, _REPLACE
+    changes = Image.fromarray(np.where(changed, new, np.uint8(SEE_THROUGH)), "P")
+    changes.putpalette(after.getpalette() or [])
+    changes.info["transparency"] = after.info["transparency"]
+    if len(zlib.compress(changes.tobytes(), 1)) < len(zlib.compress(after.tobytes(), 1)):
+        return changes, _LAY_OVER
+    return after, _REPLACE
 
 
 # --- sheets and sprites ---
 
 
-def paint(
-    width: Length, height: Length, draw: Callable[[Axes], None], paper: str = "white"
-) -> Image.Image:
+def paint(width: Length, height: Length, draw: Callable[[Axes], None]) -> Image.Image:
     """Return what ``draw`` draws on axes of ``width`` x ``height`` CSS pixels, as RGBA.
 
-    ``paper`` is the color behind it; "none" is transparent, for a sprite.
+    Where nothing is drawn, it is transparent.
     """
     inches = width / CSS_PIXELS_PER_INCH, height / CSS_PIXELS_PER_INCH
-    figure = Figure(figsize=inches, dpi=PIXELS_PER_INCH, facecolor=paper, layout="none")
+    figure = Figure(figsize=inches, dpi=PIXELS_PER_INCH, facecolor="none", layout="none")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
@@ -178,19 +165,19 @@ def between(start: Point, end: Point, done: Length) -> Point:
 # --- drawing on a sheet ---
 
 
-def write(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT, **options) -> None:
+def write(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT_SIZE, **options) -> None:
     """Write a text of ``size`` CSS pixels, by default to the right of (x, y)."""
-    options = {"va": "center", "color": INK} | options
+    options = {"va": "center", "color": TEXT} | options
     axes.text(x, y, text, fontsize=size * POINTS, **options)
 
 
 def write_below(axes: Axes, width: Length, height: Length, words: str) -> None:
     """Write a step's words at the foot of a sheet, in two lines if they are long."""
-    lines = textwrap.fill(words, int(width / (0.58 * TEXT)))
+    lines = textwrap.fill(words, int(width / (0.58 * TEXT_SIZE)))
     write(axes, width / 2, height - 21, lines, ha="center", linespacing=1.25)
 
 
-def write_number(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT) -> None:
+def write_number(axes: Axes, x: Length, y: Length, text: str, size: Length = TEXT_SIZE) -> None:
     """Write a text in the middle of (x, y): white, outlined, to be legible on every color."""
     outline = [withStroke(linewidth=2, foreground=INK)]
     write(axes, x, y, text, size, ha="center", color="white", path_effects=outline)

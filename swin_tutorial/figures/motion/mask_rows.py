@@ -127,7 +127,7 @@ class _RowStage:
             self._draw_progress(axes, words, query, finished)
 
         sheet = self.base.copy()
-        place(sheet, paint(*self.size, draw, paper="none"), 0, 0)
+        place(sheet, paint(*self.size, draw), 0, 0)
         return sheet
 
     def _cell(self, query: int, key: int) -> Point:

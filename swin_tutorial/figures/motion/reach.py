@@ -125,7 +125,7 @@ class _ReachStage:
                 cell = self.cells[int(self.reached[panel][y, x])]
                 place(sheet, cell, left + x * self.side, self.top + y * self.side)
         if windows_of is not None:
-            lines = paint(*self.size, lambda axes: self._draw_windows(axes, windows_of), "none")
+            lines = paint(*self.size, lambda axes: self._draw_windows(axes, windows_of))
             place(sheet, lines, 0, 0)
         return sheet
 

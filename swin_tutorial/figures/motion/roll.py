@@ -124,7 +124,7 @@ class _RollStage:
                 draw_outline(axes, 2, 2, *inside, color, line_width)
 
         outlined = Image.fromarray(tile)
-        outlined.alpha_composite(paint(width, height, draw, paper="none"))
+        outlined.alpha_composite(paint(width, height, draw))
         return np.asarray(outlined)
 
     def frame(
@@ -142,7 +142,7 @@ class _RollStage:
         """
         sheet = paint(*self.size, lambda axes: self._draw_words(axes, words))
         if arrows:
-            place(sheet, paint(*self.size, self._draw_arrows, paper="none"), 0, 0)
+            place(sheet, paint(*self.size, self._draw_arrows), 0, 0)
         for tile, left in zip(tiles, self.lefts, strict=True):
             if moved is None:
                 place(sheet, Image.fromarray(tile), left, self.top)
@@ -156,7 +156,7 @@ class _RollStage:
         return sheet
 
     def _overlay(self, draw) -> Image.Image:
-        return paint(*(length + 2 * _AROUND for length in self.map_size), draw, paper="none")
+        return paint(*(length + 2 * _AROUND for length in self.map_size), draw)
 
     def _draw_words(self, axes: Axes, words: str) -> None:
         for left, title in zip(self.lefts, ("the photograph", "its regions"), strict=True):

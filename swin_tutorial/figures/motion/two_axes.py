@@ -178,7 +178,7 @@ class _AndStage:
             draw_cells(axes, 0, 0, cell, mask_colors(mask, "none" if only_dark else ALLOWED))
             draw_outline(axes, 0, 0, length, length, INK, 1.5)
 
-        return paint(length, length, draw, paper="none")
+        return paint(length, length, draw)
 
     def _words(self, words: str) -> Image.Image:
         width = self.size[0]
