@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from jaxtyping import Bool, Float, Int
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.patches import Patch, Rectangle
@@ -21,7 +22,8 @@ from swin_tutorial.figures.maps import (
 )
 from swin_tutorial.figures.masks import draw_mask, mask_legend
 from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, INK, PADDING, QUERY, region_color, show
-from swin_tutorial.windows import size_text, window_partition
+from swin_tutorial.grid import WindowGrid
+from swin_tutorial.windows import cyclic_shift, pad_to_windows, size_text, window_partition
 
 _WRONG = "#CC3311"
 
@@ -36,7 +38,7 @@ def regions_and_mask(
     """Show the rolled photograph, its regions beside it, and the mask of one window."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), width_ratios=[1.5, 1.5, 1.12])
     draw_picture(axes[0], tokens, "1 · the rolled photograph")
-    draw_regions(axes[1], labels, "2 · where each token comes from", strength=1)
+    draw_regions(axes[1], labels, "2 · where each token comes from", strength=1.0)
     for one in axes[:2]:
         draw_windows(one, tuple(labels.shape), window_size)
         _outline_window(one, window, labels.shape[1], window_size)
@@ -110,10 +112,10 @@ def patterns(masks: Bool[Tensor, "p t t"], names: Sequence[str], window: int, sh
         one.set(xlabel=name, ylabel="")
         if not mask[0, -window]:  # the first row and the last: rows are separated
             for start, stop, text in ((0, cut, f"{long} rows"), (cut, window**2, f"{shift} rows")):
-                _bracket(one, start, stop, -8, text)
+                _bracket_above(one, start, stop, 8, text)
         if not mask[0, window - 1]:  # the first column and the last
             for start, stop in ((0, long), (long, window)):
-                _bracket(one, start, stop, -2, str(stop - start))
+                _bracket_above(one, start, stop, 2, str(stop - start))
     axes[0].set_ylabel("query")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.93))  # room for the brackets
     mask_legend(figure, loc="outside lower center", ncols=2)
@@ -125,26 +127,23 @@ def patterns(masks: Bool[Tensor, "p t t"], names: Sequence[str], window: int, sh
     )
 
 
-def padding(
-    labels: Int[Tensor, "h w"],
-    is_padding: Bool[Tensor, "h w"],
-    masks: Sequence[tuple[str, Bool[Tensor, "t t"], Int[Tensor, "t"]]],
-    window_size: int,
-) -> None:
-    """Show a padded and rolled map by region, and the last window's mask in several ways.
-
-    ``masks`` holds for each way a title, the mask, and the label of each token.
-    """
-    figure, axes = plt.subplots(1, 1 + len(masks), figsize=(11, 4.2), width_ratios=[1.4, 1, 1])
-    draw_regions(axes[0], labels, "padded and rolled (hatched: padding)", is_padding, strength=1)
+def padding(size: tuple[int, int], window_size: int, shift_size: int) -> None:
+    """Show a padded and rolled map by region, and the last window's mask for both ``padding``s."""
+    grids = [WindowGrid(size, window_size, shift_size, way) for way in ("mask", "attend")]
+    labels = grids[0].region_ids()
+    real = pad_to_windows(torch.ones(1, *size, 1), window_size)
+    is_padding = cyclic_shift(real == 0, grids[0].effective_shift)[0, :, :, 0]
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), width_ratios=[1.4, 1, 1])
+    draw_regions(axes[0], labels, "padded and rolled (hatched: padding)", is_padding, strength=1.0)
     for y, x in is_padding.nonzero().tolist():
         write_on_token(axes[0], (y, x), str(int(labels[y, x])), 8.3)
     draw_windows(axes[0], tuple(labels.shape), window_size)
     last = _by_window(is_padding, window_size)[-1]
     _outline_window(axes[0], len(_by_window(labels, window_size)) - 1, labels.shape[1], window_size)
     between, leak = last[:, None] & last, ~last[:, None] & last
-    for one, (title, mask, names) in zip(axes[1:], masks, strict=True):
-        draw_mask(one, mask, title, names)
+    for one, grid in zip(axes[1:], grids, strict=True):
+        mask, of_tokens = grid.mask()[-1], _by_window(grid.region_ids(), window_size)[-1]
+        draw_mask(one, mask, f'last window, padding="{grid.padding[0]}"', of_tokens)
         _name_axes(one, "label")
         _tint(one, mask & between, PADDING)
         _tint(one, mask & leak, QUERY)
@@ -164,24 +163,24 @@ def padding(
     )
 
 
-def labelings(maps: Sequence[tuple[str, Int[Tensor, "h w"]]], window_size: int) -> None:
+def labelings(maps: dict[str, Shaped[Tensor, "h w"]], window_size: int) -> None:
     """Show one map labelled in several ways; lines run where a window changes its label."""
     figure, axes = plt.subplots(1, len(maps), figsize=(11, 2.9))
-    for one, (title, labels) in zip(axes, maps, strict=True):
-        draw_regions(one, labels, title, strength=1)
+    for one, (title, labels) in zip(axes, maps.items(), strict=True):
+        draw_regions(one, labels.long(), title, strength=1.0)
         draw_windows(one, tuple(labels.shape), window_size)
         _outline_borders(one, labels, window_size)
     show(
         figure,
         "The same rolled map labelled in "
-        + "; ".join(f"the {title}" for title, _ in maps)
+        + "; ".join(f"the {title}" for title in maps)
         + ". Equal colors are equal labels. Within each window the dashed border between labels "
         "runs along the same line in all of them.",
     )
 
 
 def suspect(
-    got: Float[Tensor, "1 n q k"], wanted: Bool[Tensor, "n t t"], labels: Int[Tensor, "h w"]
+    got: Float[Tensor, "1 m q k"], wanted: Bool[Tensor, "n t t"], labels: Int[Tensor, "h w"]
 ) -> None:
     """Show an additive mask, window by window, above the mask that is wanted."""
     count, tokens = wanted.shape[:2]
@@ -228,32 +227,29 @@ def _draw_columns(axes: Axes, axis: Axis) -> None:
     size, window = axis.size, axis.window_size
     rolled, strips = axis.positions_before_roll().tolist(), axis.strips().tolist()
     home = dict(zip(rolled, strips, strict=True))
-    left, right = 2.6, 7.0
-    frame_tokens(axes, (size, 11), "")
+    before, after = 2, 5  # where the columns stand
+    frame_tokens(axes, (size, 8), "")
     _remove_lines(axes)  # only two columns of the axes hold tokens
-    axes.set(xlim=(0, 12), ylim=(size + 0.1, -0.09 * size), aspect="auto")
-    for corner, rows in ((left, range(size)), (right, rolled)):
+    axes.set(xlim=(0.4, 8), ylim=(size + 0.1, -0.09 * size), aspect="auto")
+    titles = "before the roll", "rolled, in windows"
+    for column, rows, title in zip((before, after), (range(size), rolled), titles, strict=True):
         for place, row in enumerate(rows):
             color = region_color(home[row])
-            axes.add_patch(Rectangle((corner, place), 1.6, 1, fc=color, ec="white", lw=0.8))
-            write_on_token(axes, (place, corner + 0.3), str(row), min(11.0, 100 / size))
+            axes.add_patch(Rectangle((column, place), 1, 1, fc=color, ec="white", lw=0.8))
+            write_on_token(axes, (place, column), str(row), min(11.0, 100 / size))
+        axes.text(column + 0.5, -0.25, title, ha="center", va="bottom")
     for start, stop in _runs([home[row] for row in range(size)]):
-        _bracket(axes, start, stop, left - 0.2, f"strip {home[start]}", upright=-1)
-    for start, stop in _runs(
-        list(zip(strips, (row // window for row in range(size)), strict=True))
-    ):
+        _bracket_beside(axes, start, stop, before, -1, f"strip {home[start]}")
+    of_windows = list(zip(strips, (place // window for place in range(size)), strict=True))
+    for start, stop in _runs(of_windows):
         text = f"{stop - start} of strip {strips[start]}"
-        _bracket(axes, start, stop, right + 1.8, text, upright=1)
+        _bracket_beside(axes, start, stop, after + 1, 1, text)
     for start in range(0, size, window):
-        frame = Rectangle((right, start), 1.6, window, fill=False, ec=INK, lw=2.2, clip_on=False)
-        axes.add_patch(frame)
+        axes.add_patch(Rectangle((after, start), 1, window, fill=False, ec=INK, lw=2.2))
     arrow = {"arrowstyle": "->", "color": mpl.rcParams["text.color"], "lw": 1.4}
-    middle = size / 2
-    axes.annotate("", (right - 0.3, middle), (left + 1.9, middle), arrowprops=arrow)
+    axes.annotate("", (after - 0.15, size / 2), (before + 1.15, size / 2), arrowprops=arrow)
     text = f"roll up\nby {axis.shift_size}"
-    axes.text((left + right + 1.6) / 2, middle - 0.2, text, ha="center", va="bottom", fontsize=9.5)
-    for corner, text in ((left, "before the roll"), (right, "rolled, in windows")):
-        axes.text(corner + 0.8, -0.25, text, ha="center", va="bottom")
+    axes.text((before + 1 + after) / 2, size / 2 - 0.2, text, ha="center", va="bottom")
 
 
 def _remove_lines(axes: Axes) -> None:
@@ -268,20 +264,22 @@ def _runs(values: list) -> list[tuple[int, int]]:
     return list(pairwise([*starts, len(values)]))
 
 
-def _bracket(axes: Axes, start: float, stop: float, at: float, text: str, upright: int = 0) -> None:
-    """Draw a bracket from start to stop above the axes, or beside a column (-1 left, 1 right)."""
+def _bracket_beside(axes: Axes, start: int, stop: int, edge: int, side: int, text: str) -> None:
+    """Draw a bracket beside some rows: left of ``edge`` if ``side`` is -1, right of it if 1."""
+    near, far = edge + 0.12 * side, edge + 0.24 * side
+    down = [start + 0.12, start + 0.12, stop - 0.12, stop - 0.12]
+    axes.plot([near, far, far, near], down, color=mpl.rcParams["text.color"], lw=1.2)
+    align = "left" if side > 0 else "right"
+    axes.text(far + 0.1 * side, (start + stop) / 2, text, ha=align, va="center", fontsize=9.5)
+
+
+def _bracket_above(axes: Axes, start: int, stop: int, height: int, text: str) -> None:
+    """Draw a bracket over some columns, ``height`` cells above the axes."""
+    low, high = -height, -height - 1.2
+    across = [start + 0.3, start + 0.3, stop - 0.3, stop - 0.3]
     color = mpl.rcParams["text.color"]
-    gap, tick = 0.12 if upright else 0.3, 0.2 * upright if upright else -1.2
-    along = [start + gap, start + gap, stop - gap, stop - gap]
-    across = [at, at + tick, at + tick, at]
-    middle = (start + stop) / 2
-    if upright:
-        axes.plot(across, along, color=color, lw=1.2, clip_on=False)
-        side = "left" if upright > 0 else "right"
-        axes.text(at + 1.8 * tick, middle, text, ha=side, va="center", fontsize=9.5)
-    else:
-        axes.plot(along, across, color=color, lw=1.2, clip_on=False)
-        axes.text(middle, at + 1.6 * tick, text, ha="center", va="bottom", fontsize=9)
+    axes.plot(across, [low, high, high, low], color=color, lw=1.2, clip_on=False)
+    axes.text((start + stop) / 2, high - 0.7, text, ha="center", va="bottom", fontsize=9)
 
 
 def _outline_window(axes: Axes, window: int, width: int, window_size: int) -> None:
@@ -292,7 +290,7 @@ def _outline_window(axes: Axes, window: int, width: int, window_size: int) -> No
         axes.add_patch(Rectangle(corner, window_size, window_size, **frame))
 
 
-def _outline_borders(axes: Axes, labels: Int[Tensor, "h w"], window_size: int) -> None:
+def _outline_borders(axes: Axes, labels: Shaped[Tensor, "h w"], window_size: int) -> None:
     """Draw a dashed line between neighbors of one window that have different labels."""
     height, width = labels.shape
     for y in range(height):
