@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 import pytest
+import same_figures
 import torch
 
 try:
@@ -24,6 +25,12 @@ else:
 # Without a GPU, Triton's interpreter runs our kernels.  Triton asks for this when it is imported.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_configure(config):
+    # Registered here, since the hooks of this file do not see the notebooks, which lie beside it.
+    if config.getoption("nbval", False):
+        config.pluginmanager.register(same_figures)
 
 
 def pytest_collection_modifyitems(items):

@@ -3,18 +3,25 @@
 Each check returns its complaints, so an empty list is a pass.
 """
 
+import base64
+import io
 import re
 from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
+import numpy as np
 from nbformat import NotebookNode
 from normalize import as_text, normalize
+from PIL import Image
 
 LONGEST_CELL = 35  # lines
 WIDEST_CELL = 100  # columns
 SHORTEST_ALT = 20  # characters
 SHORTEST_REASON = 20  # characters
+STROKE = 8  # pixels: wider than a letter's or an arrow's stroke
+DARK = 0.1  # luminance: a contrast below 2.7 on JupyterLab's dark page
+MOST_DARK = 150  # pixels: more than the corners of frames, less than two words
 
 NAME = re.compile(r"(\d\d)_\w+\.ipynb")
 # Not inside a longer word: base64 is full of slashes.
@@ -32,6 +39,7 @@ def complaints_about(path: Path) -> list[str]:
         *abnormal(notebook, text, path.name[:2]),
         *without_reason(notebook),
         *bare_figures(notebook),
+        *dark_on_page(notebook),
         *large_cells(notebook),
         *absolute_paths(text),
     ]
@@ -103,6 +111,33 @@ def bare_figures(notebook: NotebookNode) -> list[str]:
         if images and not is_caption:
             complaints.append(f"{cell.id}: image with no caption *Figure ...* in the cell below")
     return complaints
+
+
+def dark_on_page(notebook: NotebookNode) -> list[str]:
+    """Complain of dark letters and lines on a figure's transparent ground: a page may be dark."""
+    return [
+        f"{cell.id}: {pixels} pixels of thin dark strokes on no panel; use figures.TEXT there"
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if (png := output.get("data", {}).get("image/png"))
+        and (pixels := _dark_pixels_on_page(base64.b64decode(png))) > MOST_DARK
+    ]
+
+
+def _dark_pixels_on_page(png: bytes) -> int:
+    """Count dark pixels that have the page on both sides, left and right or above and below."""
+    with Image.open(io.BytesIO(png)) as image:
+        pixels = np.asarray(image.convert("RGBA"))
+    page = np.pad(pixels[..., 3] == 0, STROKE)
+    left, right, above, below = (np.zeros(page.shape, bool) for _ in range(4))
+    for step in range(1, STROKE + 1):
+        left |= np.roll(page, step, 1)
+        right |= np.roll(page, -step, 1)
+        above |= np.roll(page, step, 0)
+        below |= np.roll(page, -step, 0)
+    is_thin = (left & right | above & below)[STROKE:-STROKE, STROKE:-STROKE]
+    luminance = (pixels[..., :3] / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+    return int((is_thin & (pixels[..., 3] > 200) & (luminance < DARK)).sum())
 
 
 def large_cells(notebook: NotebookNode) -> list[str]:

@@ -1,12 +1,21 @@
 """The stored notebooks pass the guard, and the guard refuses bad ones."""
 
+import base64
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import torch
 from guard import (
     abnormal,
     absolute_paths,
     bare_figures,
     complaints_about,
+    dark_on_page,
     large_cells,
     misnumbered,
     not_compared,
@@ -16,11 +25,14 @@ from guard import (
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from normalize import NOTEBOOKS, as_text, normalize
 
+from swin_tutorial import figures
+
 # How many cells of a notebook nbval may not compare strictly.  Each gives its reason in its first
 # comment; one more is a decision to take here.
 NOT_COMPARED: dict[str, int] = {"02_cyclic_shift.ipynb": 1, "07_training.ipynb": 2}
 
 STORED = sorted(NOTEBOOKS.glob("*.ipynb"))
+PIXEL = base64.b64encode(figures.as_png(plt.figure(figsize=(0.1, 0.1)))).decode()
 ALT = "A cat, cut into 4 by 4 windows"
 
 
@@ -56,7 +68,7 @@ def notebook(*cells):
 
 def image(alt=ALT):
     metadata = {"image/png": {"alt": alt}} if alt else {}
-    return new_output("display_data", {"image/png": "iVBORw0K"}, metadata=metadata)
+    return new_output("display_data", {"image/png": PIXEL}, metadata=metadata)
 
 
 def caption(text="*Figure 1.* Windows."):
@@ -102,6 +114,28 @@ def test_counts_the_comments_that_nbval_reads_too():
 def test_refuses_an_image_without_alternative_text(alt):
     assert len(bare_figures(notebook(cell(outputs=[image(alt)]), caption()))) == 1
     assert bare_figures(notebook(cell(), cell(outputs=[image(), image()]), caption())) == []
+
+
+def figure_with_words(color, on_panel=False):
+    with figures.house_style():
+        figure, axes = plt.subplots(figsize=(4, 2))
+        figures.draw_regions(axes, torch.arange(6).view(2, 3), "six regions")
+        figures.draw_windows(axes, (2, 3), 2, 1)
+        where = (1.5, 1.0) if on_panel else (1.5, -0.3)
+        axes.annotate("some words", where, (0.1, where[1]), color=color, annotation_clip=False)
+    return new_output(
+        "display_data", {"image/png": base64.b64encode(figures.as_png(figure)).decode()}
+    )
+
+
+def test_refuses_dark_words_on_the_page():
+    dark, gray, inside = (
+        dark_on_page(notebook(cell(outputs=[figure_with_words(*options)])))
+        for options in ((figures.INK,), (figures.TEXT,), (figures.INK, True))
+    )
+    assert len(dark) == 1
+    assert "use figures.TEXT there" in dark[0]
+    assert gray == inside == []
 
 
 @pytest.mark.parametrize("below", [[], [cell(), caption()], [caption("*Windows.*")]])
