@@ -158,13 +158,13 @@ def padding(size: tuple[int, int], window_size: int, shift_size: int) -> None:
         figure,
         "Left, a padded and rolled map by region; the padding is hatched and has numbers of its "
         "own. Right, the last window's mask twice: with padding in regions of its own no query of "
-        "the image sees padding; with padding labelled like image, cells in orange show that some "
+        "the image sees padding; with padding labeled like image, cells in orange show that some "
         "do.",
     )
 
 
 def labelings(maps: dict[str, Shaped[Tensor, "h w"]], window_size: int) -> None:
-    """Show one map labelled in several ways; lines run where a window changes its label."""
+    """Show one map labeled in several ways; lines run where a window changes its label."""
     figure, axes = plt.subplots(1, len(maps), figsize=(11, 2.9))
     for one, (title, labels) in zip(axes, maps.items(), strict=True):
         draw_regions(one, labels.long(), title, strength=1.0)
@@ -172,8 +172,8 @@ def labelings(maps: dict[str, Shaped[Tensor, "h w"]], window_size: int) -> None:
         _outline_borders(one, labels, window_size)
     show(
         figure,
-        "The same rolled map labelled in "
-        + "; ".join(f"the {title}" for title in maps)
+        "The same rolled map with its labels, drawn for "
+        + "; ".join(maps)
         + ". Equal colors are equal labels. Within each window the dashed border between labels "
         "runs along the same line in all of them.",
     )
