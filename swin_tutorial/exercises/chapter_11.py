@@ -1,11 +1,8 @@
-"""Chapter 11, Swin V2 and public weights: log offsets, cosine scores, norms after, other names."""
+"""Chapter 11, Swin V2 and public weights: log offsets, a leak, norms after, other names."""
 
 import math
 import random
 import re
-
-import torch.nn.functional as F
-from torch import Tensor
 
 from swin_tutorial.exercises.branches import (
     block_of,
@@ -17,7 +14,7 @@ from swin_tutorial.exercises.branches import (
     structure_ways,
     two_branches,
 )
-from swin_tutorial.exercises.exercise import Exercise, WrongWay, random_tensor
+from swin_tutorial.exercises.exercise import Exercise, WrongWay
 
 # --- 11.1: log-spaced offsets ---
 
@@ -38,6 +35,47 @@ LOG_WAYS = (
         "You took the natural logarithm, math.log. V2 uses base 2 and divides by 3: math.log2(...) "
         "/ 3, which is a logarithm to base 8.",
         spaced(lambda offset, window: math.log(1 + 8 * offset / (window - 1)) / 3),
+    ),
+    WrongWay(
+        "the paper's formula",
+        "That is the paper's formula, in tokens. The code first scales the offset, so that P - 1 "
+        "counts as 8, and takes a logarithm to base 8.",
+        spaced(lambda offset, window: math.log(1 + offset)),
+    ),
+    WrongWay(
+        "the paper's formula to base 2",
+        "You took the logarithm of the offset in tokens. The code first scales the offset, so that "
+        "P - 1 counts as 8, and divides the logarithm to base 2 by 3.",
+        spaced(lambda offset, window: math.log2(1 + offset)),
+    ),
+    WrongWay(
+        "the largest offset made 1",
+        "Your largest offset gets exactly 1, and it should get 1.057: divide by log2(8) = 3, not "
+        "by log2(9). A scaled offset of 7 is the one that becomes 1.",
+        spaced(lambda offset, window: math.log(1 + 8 * offset / (window - 1), 9)),
+    ),
+    WrongWay(
+        "one added too early",
+        "You added the 1 before you divided by P - 1. Scale the offset first, 8 * |offset| / "
+        "(P - 1), and add 1 to that: an offset of 0 must give 0.",
+        spaced(lambda offset, window: math.log2((1 + 8 * offset) / (window - 1)) / 3),
+    ),
+    WrongWay(
+        "one not added",
+        "You forgot the 1, so near offsets turn negative and 0 has no logarithm. Take the "
+        "logarithm of 1 + 8 * |offset| / (P - 1).",
+        spaced(lambda offset, window: math.log2(8 * offset / (window - 1)) / 3),
+    ),
+    WrongWay(
+        "not divided by P - 1",
+        "You multiplied by 8 and did not divide by P - 1, so a window of any size is fed the same.",
+        spaced(lambda offset, window: math.log2(1 + 8 * offset) / 3),
+    ),
+    WrongWay(
+        "scaled to 7",
+        "You scaled the largest offset to 7, and it counts as 8. (7 is what a scaled offset must "
+        "be for the result to be 1.)",
+        spaced(lambda offset, window: math.log2(1 + 7 * offset / (window - 1)) / 3),
     ),
     WrongWay(
         "not divided by 3",
@@ -86,65 +124,64 @@ def draw_offset(rng: random.Random) -> tuple:
     return rng.choice([-1, 1]) * rng.randint(1, 23), rng.randint(4, 12)
 
 
-# --- 11.2: cosine scores ---
+# --- 11.2: what a mask of -100 lets through ---
 
 
-def cosine_scores(q: Tensor, k: Tensor, scale: float) -> Tensor:
-    return scale * F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).T
+def worst_leak(logit_scale: float, mask_value: float) -> float:
+    lead = 2 * min(logit_scale, 100) + 16 + mask_value
+    return 1 / (1 + math.exp(-lead))
 
 
-COSINE_WAYS = (
+def leak_with(lead):
+    """Return an attempt that gives the forbidden key some lead, before the mask."""
+    return lambda scale, value: 1 / (1 + math.exp(-lead(scale) - value))
+
+
+LEAK_WAYS = (
     WrongWay(
-        "dot product",
-        "You took V1's scores, the bare product. Give every query and key the length 1 first: "
-        "divide each row by its norm.",
-        lambda q, k, scale: scale * q @ k.T,
+        "no cap",
+        "Your scale has no cap. V2 uses 100 where a head has learned more: min(logit_scale, 100).",
+        leak_with(lambda scale: 2 * scale + 16),
     ),
     WrongWay(
-        "dot product by the root of d",
-        "You divided by the root of the channels, as V1 does. V2 divides each row by its own norm.",
-        lambda q, k, scale: scale * q @ k.T / q.shape[-1] ** 0.5,
+        "allowed key at 0",
+        "You gave the allowed key a cosine of 0. The worst case is -1: then the two scores differ "
+        "by twice the scale.",
+        leak_with(lambda scale: min(scale, 100) + 16),
     ),
     WrongWay(
-        "only queries normed",
-        "Your keys keep their length, so a long key still wins. Divide the rows of `k` by their "
-        "norms as well.",
-        lambda q, k, scale: scale * F.normalize(q, dim=-1) @ k.T,
+        "no bias",
+        "You left out the position bias. It can give the forbidden key up to 16 and the allowed "
+        "key 0.",
+        leak_with(lambda scale: 2 * min(scale, 100)),
     ),
     WrongWay(
-        "normed over tokens",
-        "You divided each channel by its norm over the tokens. Each *token* gets the length 1: "
-        "dim=-1.",
-        lambda q, k, scale: scale * F.normalize(q, dim=0) @ F.normalize(k, dim=0).T,
+        "bias of both signs",
+        "You let the bias run from -16 to 16. It is 16 * sigmoid(...), so it runs from 0 to 16.",
+        leak_with(lambda scale: 2 * min(scale, 100) + 32),
     ),
     WrongWay(
-        "one norm for all",
-        "You divided by the norm of the whole matrix. Each row has its own: "
-        "q.norm(dim=-1, keepdim=True).",
-        lambda q, k, scale: scale * (q / q.norm()) @ (k / k.norm()).T,
+        "no mask",
+        "Your mask keeps nothing out: you left it out, subtracted it, or gave it to both keys. It is "
+        "negative, and added to the forbidden key's score alone.",
+        lambda scale, value: worst_leak(scale, 0.0),
     ),
     WrongWay(
-        "no scale",
-        "Your scores lie between -1 and 1, too close together for softmax. Multiply by `scale`.",
-        lambda q, k, scale: cosine_scores(q, k, 1.0),
+        "the allowed key's share",
+        "That is what the allowed key gets. The forbidden key gets the rest.",
+        lambda scale, value: 1 - worst_leak(scale, value),
     ),
     WrongWay(
-        "divided by the scale",
-        "You divided by `scale`. It is a factor: it makes the scores larger.",
-        lambda q, k, scale: cosine_scores(q, k, 1 / scale),
-    ),
-    WrongWay(
-        "keys first",
-        "Your rows are keys. Queries come first: q @ k.T, not k @ q.T.",
-        lambda q, k, scale: cosine_scores(k, q, scale),
+        "the lead, not the share",
+        "That is the difference of the two scores. Softmax turns it into a share: "
+        "1 / (1 + exp(-difference)).",
+        lambda scale, value: 2 * min(scale, 100) + 16 + value,
     ),
 )
 
 
-def draw_cosine(rng: random.Random) -> tuple:
-    tokens, dim = rng.randint(2, 6), rng.randint(2, 8)
-    q, k = random_tensor(2, tokens, dim)
-    return q, rng.choice([0.5, 3.0]) * k, round(rng.uniform(2, 100), 1)
+def draw_leak(rng: random.Random) -> tuple:
+    return round(rng.uniform(20, 130), 1), -float(rng.randint(60, 230))
 
 
 # --- 11.3: the norm after the branch ---
@@ -169,6 +206,12 @@ BLOCK_WAYS = (
         "You replaced the map by its normed copy. In V2 only what a branch returns is normed, "
         "before it is added.",
         normed_shortcut,
+    ),
+    WrongWay(
+        "norms swapped",
+        "You used norm2 after attention and norm1 after the MLP. Each norm has learned its own "
+        "gain: norm1 belongs to attention, norm2 to the MLP.",
+        lambda x, norm1, attend, norm2, mlp: swin_v2_block(x, norm2, attend, norm1, mlp),
     ),
     *structure_ways(norm_after),
 )
@@ -267,14 +310,11 @@ EXERCISES = {
     "log_spaced": Exercise(
         log_spaced, [(0, 8), (7, 8), (-3, 8), (15, 8), (-11, 12)], draw_offset, LOG_WAYS
     ),
-    "cosine_scores": Exercise(
-        cosine_scores,
-        [
-            (random_tensor(3, 4), 3 * random_tensor(3, 5)[:, :4], 10.0),
-            (random_tensor(5, 4), 3 * random_tensor(5, 6)[:, :4], 10.0),
-        ],
-        draw_cosine,
-        COSINE_WAYS,
+    "worst_leak": Exercise(
+        worst_leak,
+        [(42.0, -100.0), (10.0, -100.0), (45.0, -100.0), (120.0, -215.0), (20.0, -57.0)],
+        draw_leak,
+        LEAK_WAYS,
     ),
     "swin_v2_block": Exercise(
         swin_v2_block, [draw_block(random.Random(99))], draw_block, BLOCK_WAYS

@@ -1,4 +1,4 @@
-"""Named, seeded experiments and their recorded results (chapters 07 and 08).
+"""Named, seeded experiments and their recorded results (chapters 07, 08 and 11).
 
 A result is a JSON file in ``data/results``.  For the runs that the chapters look into, the folder
 is kept there too, weights included.
@@ -86,6 +86,25 @@ def _ablation(what: str, **without: bool) -> Experiment:
     return Experiment(replace(_ABLATION, model=model), what, TEN_SEEDS)
 
 
+def _deep(version: int) -> Experiment:
+    """Return 24 blocks of Swin V1 or V2 in one stage, on the bundled images."""
+    model = SwinConfig(
+        version=version,
+        embed_dim=32,
+        depths=(24,),
+        num_heads=(2,),
+        window_size=4,
+        patch_size=4,
+        drop_path_rate=0.0,
+        backend="eager",
+        init_std=None,
+    )
+    config = replace(
+        PRESETS["quick"], model=model, image_padding=2, epochs=3, lr=2e-3, ema_decay=0.99
+    )
+    return Experiment(config, f"24 blocks of Swin V{version} in a row", (0,), keeps_run=True)
+
+
 EXPERIMENTS = {
     "quick": Experiment(PRESETS["quick"], "5 minutes on 2 cores, bundled images", keeps_run=True),
     "quick-resnet": Experiment(PRESETS["quick-resnet"], "a small ResNet, as many epochs"),
@@ -128,6 +147,9 @@ EXPERIMENTS = {
     "panorama-periodic": Experiment(
         BarsConfig(task="panorama", periodic=True), "the same, a periodic axis", TEN_SEEDS
     ),
+    # What Swin V2 changed (chapter 11).
+    "deep-v1": _deep(1),
+    "deep-v2": _deep(2),
 }
 
 
