@@ -49,8 +49,9 @@ def draw_windows(
             grid.size, grid.window_size, grid.effective_shift, strict=True
         )
     ]
+    thinner = min(1.0, 28 / max(grid.size))  # where tokens are small, wide lines would hide them
     # White under black: visible on a bright photograph and on a dark one.
-    for color, line_width in (("white", 4.2), (INK, 2.2)):
+    for color, line_width in (("white", 4.2 * thinner), (INK, 2.2 * thinner)):
         for y in starts[0]:
             axes.plot([0, width], [y, y], color=color, lw=line_width, solid_capstyle="butt")
         for x in starts[1]:
