@@ -162,8 +162,8 @@ LEAK_WAYS = (
     ),
     WrongWay(
         "no mask",
-        "Your mask keeps nothing out: you left it out, subtracted it, or gave it to both keys. It is "
-        "negative, and added to the forbidden key's score alone.",
+        "Your mask keeps nothing out: you left it out, subtracted it, or gave it to both keys. It "
+        "is negative, and added to the forbidden key's score alone.",
         lambda scale, value: worst_leak(scale, 0.0),
     ),
     WrongWay(

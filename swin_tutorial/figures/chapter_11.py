@@ -78,7 +78,7 @@ def heads_of_a_query(
         for spine in axes.spines.values():
             spine.set(visible=True, color=INK)
         top = divmod(int(map_of_head.argmax()), width)
-        write_on_token(axes, top, f"{100 * float(map_of_head.max()):.0f}", 10)
+        write_on_token(axes, top, f"{100 * float(map_of_head.max()):.0f}", 10.0)
         _outline(axes, query)
     show(
         figure,
