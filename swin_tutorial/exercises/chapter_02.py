@@ -12,78 +12,48 @@ from swin_tutorial.exercises.exercise import Exercise, WrongWay, from_museum, nu
 from swin_tutorial.reference import true_windows
 from swin_tutorial.windows import cyclic_shift
 
-Pair = tuple[int, int]
-
-
-def apart_before(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    rows, columns = (
-        abs((a + shift_size) % length - (b + shift_size) % length)
-        for a, b, length in zip(first, second, size, strict=True)
-    )
-    return rows, columns
-
 
 def naive_window_count(height: int, width: int, window_size: int, shift_size: int) -> int:
     return len(true_windows((height, width), (window_size,) * 2, (shift_size,) * 2))
 
 
+def strangers(height: int, width: int, window_size: int, shift_size: int) -> int:
+    together = pairs_in_windows(height, width, window_size)
+    return together - pairs_in_true_windows(height, width, window_size, shift_size)
+
+
+def pairs_in_windows(height: int, width: int, window_size: int) -> int:
+    return height * width * window_size**2
+
+
+def pairs_in_true_windows(height: int, width: int, window_size: int, shift_size: int) -> int:
+    windows = true_windows((height, width), (window_size,) * 2, (shift_size,) * 2)
+    return sum((len(rows) * len(columns)) ** 2 for rows, columns in windows)
+
+
 # --- wrong ways ---
 
 
-def rolled_the_other_way(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    return apart_before(first, second, size, -shift_size)
+def strangers_in_the_last_window(height: int, width: int, m: int, s: int) -> int:
+    sides = (s if size > m else 0 for size in (height, width))
+    return m**4 - math.prod(side**2 + (m - side) ** 2 for side in sides)
 
 
-def columns_first(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    rows, columns = apart_before(first, second, size, shift_size)
-    return columns, rows
+def strangers_on_both_axes(height: int, width: int, m: int, s: int) -> int:
+    return math.prod(strangers(size, m, m, s) // m**2 for size in (height, width))
 
 
-def apart_after(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    return abs(first[0] - second[0]), abs(first[1] - second[1])
+def strangers_on_a_cut_axis(height: int, width: int, m: int, s: int) -> int:
+    """Cut an axis of one window too."""
+    held = (s**2 + (size // m - 1) * m**2 + (m - s) ** 2 for size in (height, width))
+    return pairs_in_windows(height, width, m) - math.prod(held)
 
 
-def apart_on_a_ring(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    rows, columns = apart_after(first, second, size, shift_size)
-    return min(rows, size[0] - rows), min(columns, size[1] - columns)
-
-
-def signed(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    rows, columns = (
-        (a + shift_size) % length - (b + shift_size) % length
-        for a, b, length in zip(first, second, size, strict=True)
+def tokens_with_strangers(height: int, width: int, m: int, s: int) -> int:
+    sides = (m if s and size > m else 0 for size in (height, width))
+    return height * width - math.prod(
+        size - side for size, side in zip((height, width), sides, strict=True)
     )
-    return rows, columns
-
-
-def height_for_width(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    return apart_before(first, second, (size[0], size[0]), shift_size)
-
-
-def places_before(first: Pair, second: Pair, size: Pair, shift_size: int) -> tuple[Pair, Pair]:
-    (height, width), s = size, shift_size
-    home, other = (((y + s) % height, (x + s) % width) for y, x in (first, second))
-    return home, other
-
-
-def only_one_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    home, _ = places_before(first, second, size, shift_size)
-    return apart_after(home, second, size, shift_size)
-
-
-def only_the_other_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    _, home = places_before(first, second, size, shift_size)
-    return apart_after(first, home, size, shift_size)
-
-
-def only_rows_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    rows, _ = apart_before(first, second, size, shift_size)
-    return rows, abs(first[1] - second[1])
-
-
-def only_columns_moved_back(first: Pair, second: Pair, size: Pair, shift_size: int) -> Pair:
-    _, columns = apart_before(first, second, size, shift_size)
-    return abs(first[0] - second[0]), columns
 
 
 def rolled_in_place(x: Tensor, shift_size: int) -> Tensor:
@@ -106,12 +76,6 @@ def minus_zero(x: Tensor, shift_size: int) -> Tensor:
 # --- drawn cases ---
 
 
-def draw_two_tokens(rng: Random) -> tuple[Pair, Pair, Pair, int]:
-    height, width = rng.sample(range(4, 13), 2)
-    first, second = ((rng.randrange(height), rng.randrange(width)) for _ in range(2))
-    return first, second, (height, width), rng.randint(1, 3)
-
-
 def draw_numbered_map(rng: Random) -> tuple[Tensor, int]:
     height, width = rng.sample(range(3, 8), 2)
     return numbered_map(height, width), rng.randrange(3)
@@ -124,70 +88,6 @@ def draw_dividing_map(rng: Random) -> tuple[int, int, int, int]:
 
 
 EXERCISES = {
-    "apart_before": Exercise(
-        apart_before,
-        [
-            ((5, 9), (6, 10), (8, 12), 2),
-            ((0, 0), (1, 1), (8, 12), 2),
-            ((1, 11), (7, 0), (8, 12), 3),
-            ((4, 0), (0, 9), (5, 10), 0),
-        ],
-        draw_two_tokens,
-        (
-            WrongWay(
-                "distance after the roll",
-                "You measured on the rolled map. First ask where each of the two tokens stood on "
-                "the photograph.",
-                apart_after,
-            ),
-            WrongWay(
-                "undone the wrong way",
-                "You moved both tokens on by another roll. To find where a token stood, go the "
-                "other way: add the shift.",
-                rolled_the_other_way,
-            ),
-            WrongWay(
-                "short way around",
-                "You measured the short way around the edge, as on a ring. A photograph ends at "
-                "its edges: row 0 and the last row are far apart.",
-                apart_on_a_ring,
-            ),
-            WrongWay(
-                "signed",
-                "You kept the sign of the difference. How far apart two tokens are is never "
-                "negative: take `abs`.",
-                signed,
-            ),
-            WrongWay(
-                "height for width",
-                "You wrapped the columns around at the height. Columns wrap around at the width.",
-                height_for_width,
-            ),
-            WrongWay(
-                "columns first",
-                "You gave the columns first. Rows come first, in the tokens, the size and the "
-                "answer.",
-                columns_first,
-            ),
-            *(
-                WrongWay(
-                    "one token moved back",
-                    "You moved one of the two tokens back and left the other where the roll put "
-                    "it. The roll moved both.",
-                    attempt,
-                )
-                for attempt in (only_one_moved_back, only_the_other_moved_back)
-            ),
-            *(
-                WrongWay(
-                    "one axis moved back",
-                    "You undid the roll on one axis alone. It moved rows and columns.",
-                    attempt,
-                )
-                for attempt in (only_rows_moved_back, only_columns_moved_back)
-            ),
-        ),
-    ),
     "roll_by_hand": Exercise(
         cyclic_shift,
         [(numbered_map(4, 6), 1), (numbered_map(5, 4), 3), (numbered_map(4, 4), 0)],
@@ -341,10 +241,66 @@ EXERCISES = {
             ),
         ),
     ),
+    "strangers": Exercise(
+        strangers,
+        [(8, 12, 4, 2), (14, 14, 7, 3), (8, 12, 4, 0), (4, 8, 4, 1)],
+        draw_dividing_map,
+        (
+            WrongWay(
+                "pairs of true windows",
+                "You counted the pairs that share a true window. Those may see each other: take "
+                "them from all pairs that share a window of the rolled map.",
+                pairs_in_true_windows,
+            ),
+            WrongWay(
+                "all pairs of a window",
+                "You counted every pair of each window. Most of them share a true window too: take "
+                "those away.",
+                lambda h, w, m, s: pairs_in_windows(h, w, m),
+            ),
+            WrongWay(
+                "all pairs of the map",
+                "You counted pairs from different windows of the rolled map as well. Those never "
+                "meet, so nothing needs to keep them apart.",
+                lambda h, w, m, s: (h * w) ** 2 - pairs_in_true_windows(h, w, m, s),
+            ),
+            WrongWay(
+                "each pair once",
+                "You counted two tokens as one pair. They make two: each is once the query and "
+                "once the key.",
+                lambda h, w, m, s: strangers(h, w, m, s) // 2,
+            ),
+            WrongWay(
+                "strangers on both axes",
+                "You counted pairs that are strangers along the rows and along the columns. One "
+                "axis is enough to put two tokens in different true windows.",
+                strangers_on_both_axes,
+            ),
+            WrongWay(
+                "only the last window",
+                "You counted the pairs of the bottom right window alone. The other windows of the "
+                "last row and the last column have strangers too.",
+                strangers_in_the_last_window,
+            ),
+            WrongWay(
+                "one-window axis cut",
+                "You cut an axis that one window spans. Nothing is shifted there, so it brings no "
+                "strangers together.",
+                strangers_on_a_cut_axis,
+            ),
+            WrongWay(
+                "tokens counted",
+                "You counted tokens that share a window with strangers. Count pairs: a window of n "
+                "tokens has n * n of them.",
+                tokens_with_strangers,
+            ),
+        ),
+    ),
     "block_2a": find_the_bug(
-        "rolled the wrong way",
-        (8, 12, 4, 1),
-        "Nothing is rolled there. Take a shift, and a map of more than one window.",
+        "shifts of the axes swapped in the roll",
+        (8, 12, 4, (1, 2)),
+        "Where both axes have the same shift, swapping them changes nothing. Which maps or which "
+        "shifts make the two differ?",
     ),
     "block_2b": find_the_bug(
         "one-window test on the first axis only",

@@ -1,4 +1,9 @@
-"""Chapter 02's still figures: the two partitions, padding before the roll, the ear by the chin."""
+"""Chapter 02's still figures: both partitions, a moved cat, the ear by the chin, padding first.
+
+Orange stands for what the roll brings together; blue and solid is whole, red and dashed is cut.
+"""
+
+from itertools import pairwise
 
 import matplotlib.patheffects
 import matplotlib.pyplot as plt
@@ -17,11 +22,11 @@ Token = tuple[int, int]
 Box = tuple[int | float, ...]  # x, y, width, height, in tokens
 
 _WINDOW, _SHIFT = 4, 2
-_WHOLE = PALETTE[0]
+_WHOLE, _CUT = PALETTE[0], PALETTE[8]
 # What the text points at in the photograph of the cat, in tokens: x, y, width, height.
 _EYES = ((3.45, 2.15, 2.3, 1.95), (7.8, 2.8, 1.5, 1.7))
 _NOSE = (6.15, 5.0, 1.7, 2.15)
-_EAR, _CHIN = (0, 9), (7, 8)
+_EAR, _CHIN = (0, 9), (7, 7)
 
 
 def two_partitions(x: Map) -> None:
@@ -35,7 +40,7 @@ def two_partitions(x: Map) -> None:
         draw_windows(axes, (x.shape[1], x.shape[2]), _WINDOW, shift)
         for box in _EYES:
             _outline(axes, box, f"eye: {eye}", is_cut=eye == "cut")
-        _outline(axes, _NOSE, f"nose: {nose}", is_cut=nose == "cut")
+        _outline(axes, _NOSE, f"nose and bridge: {nose}", is_cut=nose == "cut")
     show(
         figure,
         "The photograph of a cat twice, 8 by 12 tokens, with both eyes and the nose outlined. "
@@ -45,56 +50,101 @@ def two_partitions(x: Map) -> None:
     )
 
 
+def moved_windows_or_cat(x: Map, rolled: Map, shift: int) -> None:
+    """Show moved windows over the photograph ``x`` beside still windows over the rolled one.
+
+    The first window that is whole in both is outlined: it holds the same tokens.
+    """
+    size = x.shape[1], x.shape[2]
+    figure, panels = plt.subplots(1, 2, figsize=(10.5, 3.8))
+    for axes, tokens, moved, title in (
+        (panels[0], x, shift, f"still cat, windows moved down and right by {shift}"),
+        (panels[1], rolled, 0, f"still windows, cat moved up and left by {shift}"),
+    ):
+        draw_picture(axes, tokens, title)
+        draw_windows(axes, size, _WINDOW, moved)
+        _frame(axes, (moved, moved, _WINDOW, _WINDOW), _WHOLE)
+    show(
+        figure,
+        f"The photograph of a cat twice. Left, the windows have moved down and to the right by "
+        f"{shift}. Right, six windows stand still, and the photograph has moved up and to the left "
+        f"by {shift}: its first rows are at the bottom now, and its first columns at the right. "
+        "The same piece of the cat is outlined in both.",
+    )
+
+
 def pad_and_roll(right: Map, wrong: Map, real: tuple[int, int]) -> None:
     """Show a map that was padded and then rolled beside one that was rolled and then padded.
+
+    The true windows of the first rows are outlined, and each row has its number in the photograph.
 
     Args:
         right: the photograph of ``real`` (height, width) tokens, padded, then rolled.
         wrong: the same, rolled, then padded.
     """
     height, width = right.shape[1:3]
-    ones = torch.ones(1, *real, 1)
+    numbers = torch.arange(1, real[0] * real[1] + 1).view(1, *real, 1)  # 0 is padding
     pad = torch.nn.functional.pad
     fill = (0, 0, 0, width - real[1], 0, height - real[0])
     order = (
-        ("pad, then roll", right, cyclic_shift(pad(ones, fill), _SHIFT), height - _SHIFT),
-        ("roll, then pad: wrong", wrong, pad(cyclic_shift(ones, _SHIFT), fill), real[0] - _SHIFT),
+        ("pad, then roll", right, cyclic_shift(pad(numbers, fill), _SHIFT)),
+        ("roll, then pad: wrong", wrong, pad(cyclic_shift(numbers, _SHIFT), fill)),
     )
     figure, panels = plt.subplots(1, 2, figsize=(9, 4.6))
-    for axes, (title, tokens, is_real, top) in zip(panels, order, strict=True):
+    for axes, (title, tokens, rolled) in zip(panels, order, strict=True):
         draw_picture(axes, tokens, title)
-        draw_padding(axes, is_real[0, :, :, 0] == 0)
+        draw_padding(axes, rolled[0, :, :, 0] == 0)
         draw_windows(axes, (height, width), _WINDOW)
-        _frame(axes, (0, top, width, _SHIFT), QUERY)
+        rows = [(int(row.max()) - 1) // real[1] if row.any() else "pad" for row in rolled[0]]
+        axes.set_yticks([y + 0.5 for y in range(height)], rows, fontsize=9)
+        axes.tick_params(axis="y", length=0)
+        for tokens_of_one in _first_strip(numbers):
+            y, x = torch.isin(rolled[0, :, :, 0], tokens_of_one).nonzero().T
+            top, left = int(y.min()), int(x.min())
+            box = left, top, int(x.max()) - left + 1, int(y.max()) - top + 1
+            is_cut = top // _WINDOW != int(y.max()) // _WINDOW
+            _frame(axes, box, _CUT if is_cut else _WHOLE, "--" if is_cut else "-")
+    panels[0].set_ylabel("row of the photograph")
     show(
         figure,
-        "Two photographs of 12 by 12 tokens with hatched padding and nine windows; the two rows "
-        "that the roll took from the top to the bottom are outlined. Left, the padding lies before "
-        "these rows, which lie in one row of windows. Right, the padding comes last, and a "
-        "window's edge runs between the two rows.",
+        "Two photographs of 12 by 12 tokens with hatched padding and nine windows; the three true "
+        "windows of the photograph's rows 0 and 1 are outlined. Left, the padding lies before "
+        "these rows, and each of the three lies in one window. Right, the padding comes last, and "
+        "the edge between two windows cuts all three in two.",
     )
+
+
+def _first_strip(numbers: Tensor) -> list[Tensor]:
+    """Return the numbers of the tokens in each true window above the first cut."""
+    width = numbers.shape[2]
+    cuts = [0, *range(_SHIFT, width, _WINDOW), width]
+    return [numbers[0, :_SHIFT, a:b, 0].flatten() for a, b in pairwise(cuts)]
 
 
 def ear_and_chin(x: Map) -> None:
-    """Show the ear and the chin of the cat, touching in the rolled map and far apart before."""
+    """Show the ear and the chin of the cat, close together in the rolled map and far apart before.
+
+    Left, the windows that stand still; right, the true windows.
+    """
     height, width = x.shape[1:3]
     rolled = [((y - _SHIFT) % height, (c - _SHIFT) % width) for y, c in (_EAR, _CHIN)]
     figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.0))
-    draw_picture(panels[0], cyclic_shift(x, _SHIFT), "after the roll: one window holds both")
+    draw_picture(panels[0], cyclic_shift(x, _SHIFT), "after the roll: one row apart, in one window")
     draw_windows(panels[0], (height, width), _WINDOW)
     _seams(panels[0], height - _SHIFT, width - _SHIFT, (height, width))
-    draw_picture(panels[1], x, "in the photograph: seven rows apart")
+    draw_picture(panels[1], x, "in the photograph: seven rows apart, in two true windows")
+    draw_windows(panels[1], (height, width), _WINDOW, _SHIFT)
     # Each label stands clear of its token, at the end of an arrow.
     _point_out(panels[0], rolled[0], "ear", (9.6, 7.3))
-    _point_out(panels[0], rolled[1], "chin", (3.3, 4.6))
+    _point_out(panels[0], rolled[1], "chin", (2.6, 4.7))
     _point_out(panels[1], _EAR, "ear", (7.0, 1.2))
     _point_out(panels[1], _CHIN, "chin", (10.6, 6.5))
     show(
         figure,
-        "Left, the rolled photograph of the cat in six windows. A token of the ear and a token of "
-        "the chin touch at a corner in the lower middle window, on opposite sides of a dashed "
-        "line. Right, the photograph before the roll: the ear is in the top row and the chin in "
-        "the bottom row.",
+        "Left, the rolled photograph of the cat in six windows. A token of the chin and a token of "
+        "the ear, one row below it, lie in the lower middle window, on opposite sides of a dashed "
+        "line. Right, the photograph before the roll with its twelve true windows: the ear is in "
+        "the top row and the chin in the bottom row.",
     )
 
 
@@ -102,7 +152,7 @@ def ear_and_chin(x: Map) -> None:
 
 
 def _outline(axes: Axes, box: Box, words: str, is_cut: bool) -> None:
-    color = QUERY if is_cut else _WHOLE
+    color = _CUT if is_cut else _WHOLE
     _frame(axes, box, color, "--" if is_cut else "-")
     _label(axes, (box[0] + box[2] / 2, box[1] - 0.3), words, color)
 
@@ -110,11 +160,11 @@ def _outline(axes: Axes, box: Box, words: str, is_cut: bool) -> None:
 def _point_out(axes: Axes, token: Token, words: str, at: tuple[float, float]) -> None:
     """Frame a token (row, column) and label it at a point (x, y), with an arrow between."""
     y, x = token
-    _frame(axes, (x, y, 1, 1), QUERY)
+    _frame(axes, (x, y, 1, 1), _WHOLE)
     toward = x + 0.5 + (0.5 if at[0] > x else -0.5), y + 0.5
-    arrow = {"arrowstyle": "-|>", "color": QUERY, "lw": 2.2, "mutation_scale": 13}
+    arrow = {"arrowstyle": "-|>", "color": _WHOLE, "lw": 2.2, "mutation_scale": 13}
     axes.annotate("", toward, at, arrowprops=arrow, zorder=6)
-    _label(axes, at, words, QUERY)
+    _label(axes, at, words, _WHOLE)
 
 
 def _frame(axes: Axes, box: Box, color: str, line_style: str = "-") -> None:

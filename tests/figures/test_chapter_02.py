@@ -56,22 +56,47 @@ def test_what_is_called_whole_lies_in_one_window_and_what_is_called_cut_does_not
     assert len(alt) > 20
 
 
-def test_the_rows_that_went_round_are_outlined_where_they_are(shown):
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_moved_windows_and_a_moved_cat_show_the_same(shown, cat, shift):
+    rolled = cyclic_shift(cat, shift)
+    draw.moved_windows_or_cat(cat, rolled, shift)
+    ((figure, alt),) = shown
+    boxes = [frames(axes)[0][:4] for axes in figure.axes]
+    held = [
+        tokens[:, int(y) : int(y + h), int(x) : int(x + w)]
+        for tokens, (x, y, w, h) in zip((cat, rolled), boxes, strict=True)
+    ]
+    assert torch.equal(*held)
+    assert held[0].shape[1:3] == (4, 4)
+    assert alt.count(f"by {shift}") == 2
+
+
+def test_true_windows_are_outlined_where_they_are_and_called_cut_where_they_are(shown):
     photograph = photograph_tokens("chelsea", 9, 10)
     right = cyclic_shift(pad_to_windows(photograph, 4), 2)
     wrong = pad_to_windows(cyclic_shift(photograph, 2), 4)
     draw.pad_and_roll(right, wrong, (9, 10))
     ((figure, _),) = shown
-    for axes, tokens, padding in zip(
-        figure.axes, (right, wrong), (144 - 90, 144 - 90), strict=True
-    ):
-        ((_, top, _, height, _),) = frames(axes)
-        rows = tokens[0, int(top) : int(top + height)]
-        assert torch.equal(rows[:, :8], photograph[0, :2, 2:])
+    for axes, tokens, line in zip(figure.axes, (right, wrong), ["-", "--"], strict=True):
+        windows = true_windows((9, 10), (4, 4), (2, 2))[:3]
+        for (x, y, width, height, style), (rows, columns) in zip(
+            frames(axes), windows, strict=True
+        ):
+            assert style == line
+            assert (y // 4 == (y + height - 1) // 4) == (line == "-")
+            assert x // 4 == (x + width - 1) // 4
+            held = tokens[0, int(y) : int(y + height), int(x) : int(x + width)]
+            assert torch.equal(held, photograph[0, rows][:, columns])
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        for row, label in zip(tokens[0], labels, strict=True):
+            if label == "pad":
+                assert not row.any()
+            else:
+                assert torch.equal(row[:8], photograph[0, int(label), 2:])
         hatched = {
             (int(patch.get_y()), int(patch.get_x())) for patch in axes.patches if patch.get_hatch()
         }
-        assert len(hatched) == padding
+        assert len(hatched) == 144 - 90
         assert all(float(tokens[0, *place].abs().sum()) == 0 for place in hatched)
 
 
@@ -88,5 +113,4 @@ def test_ear_and_chin_share_a_window_across_a_seam(shown, cat):
     assert len({(y // 4, x // 4) for y, x in moved}) == 1
     places = cyclic_shift(torch.arange(96).view(1, 8, 12, 1), 2)[0, :, :, 0]
     assert [divmod(int(places[place]), 12) for place in moved] == home
-    (y, x), (other_y, other_x) = moved
-    assert abs(y - other_y) == abs(x - other_x) == 1  # they touch
+    assert [abs(y - other_y) for (y, _), (other_y, _) in (moved, home)] == [1, 7]  # the titles

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from unittest import mock
 
 import matplotlib
@@ -291,6 +292,18 @@ def test_packed_pieces_stand_as_on_the_rolled_map():
         assert cell_colors(last, (x, y), stage.side, wh, ww, at=0.5) == region_colors(ids[window])
 
 
+def test_only_what_has_arrived_counts_as_packed(monkeypatch):
+    counts = []
+
+    def watched_write(axes, x, y, text, *more, **options):
+        if "packed" in text and "tokens" in text:
+            counts.append(int(text.splitlines()[1].split()[0]))
+
+    monkeypatch.setattr(packing, "write", watched_write)
+    figures.animate_packing()
+    assert [count for count, _ in groupby(counts)] == [96, 0, 32, 48, 80, 96]
+
+
 def test_every_piece_travels_once():
     together = [piece for _, pieces in packing._partners(GRID) for piece in pieces]
     assert sorted(piece.region for piece in together) == list(range(12))
@@ -377,14 +390,35 @@ def test_each_frame_fills_in_what_is_reached():
                 assert one == rgb(named.get(block) or reach._BLOCKS[block - 1])
 
 
-def test_the_spread_starts_at_the_star():
+def test_every_count_is_one_that_a_block_yields(monkeypatch):
+    """All tokens of a window learn at once: 9 or 25 of them never know while the others do not."""
+    counts = []
+
+    def watched_write(axes, x, y, text, *more, **options):
+        if "tokens know" in text:
+            counts.append(int(text.split()[0]))
+
+    monkeypatch.setattr(reach, "write", watched_write)
+    figures.animate_reach()
+    in_turn, alone = ([count for count, _ in groupby(counts[panel::2])] for panel in (0, 1))
+    assert in_turn == [192, 1, 16, 64, 144, 168, 192]
+    assert alone == [16, 1, 16]
+
+
+def test_who_learns_in_a_block_appears_at_once():
     plain = WindowGrid((8, 12), 4)
     stage = reach._ReachStage([plain] * 2, [plain] * 2, (2, 5))
-    assert stage.filled(0, 0).nonzero().tolist() == [[2, 5]]
-    half = stage.filled(0, 1, 0.0)
-    assert half[2, 4]
-    assert not half[0, 7]
-    assert stage.filled(0, 1).sum() == 16
+    assert stage.knows(0, 0).nonzero().tolist() == [[2, 5]]
+    assert stage.knows(0, 1).sum() == 16
+    before, halfway, after = (
+        cell_colors(np.asarray(frame), (stage.lefts[0], stage.top), stage.side, 8, 12)
+        for frame in (stage.frame("", 0), stage.frame("", 0, 0.5), stage.frame("", 1))
+    )
+    for row, column in stage.knows(0, 1).nonzero().tolist():
+        colors = [one[row][column] for one in (before, halfway, after)]
+        assert len(set(colors)) == (1 if (row, column) == (2, 5) else 3)
+    assert halfway[0][4] == halfway[3][7]
+    assert halfway[0][0] == before[0][0]
 
 
 @pytest.mark.parametrize(("token", "blocks"), [((12, 0), 5), ((0, 0), 0), ((0, 0), 7)])

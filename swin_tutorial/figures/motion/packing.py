@@ -1,5 +1,6 @@
-"""Naive shifted windows against packed ones: short windows travel to their partners."""
+"""Naive shifted windows against packed ones: smaller windows travel to their partners."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
@@ -45,8 +46,8 @@ def animate_packing(
     alt = (
         f"Animation. Left, {len(pieces(grid))} shifted windows of different sizes, with gaps "
         f"between them. Right, {grid.num_windows} empty places of one size. The full windows "
-        "travel to places of their own. Then short windows from opposite ends travel to one place "
-        "in twos, those of the four corners in fours, until every place is full."
+        "travel to a place each. Then smaller windows from opposite ends travel to one place in "
+        "pairs, and those of the four corners all together, until every place is full."
     )
     return animate(_packing_frames(grid), alt)
 
@@ -67,10 +68,10 @@ def _partners(grid: WindowGrid) -> Iterator[tuple[str, list[Piece]]]:
     """Yield the pieces that travel together, and what to say: full ones, pairs, fours."""
     found = pieces(grid)
     for (rows, columns), words in {
-        (1, 1): "1 · The full windows have a place each.",
+        (1, 1): "1 · Each full window gets a place of its own.",
         (1, 2): "2 · The left and the right end of a row share a place.",
         (2, 1): "3 · The top and the bottom end of a column share a place.",
-        (2, 2): "4 · The four corners share the last place.",
+        (2, 2): "4 · The four corners share a place.",
     }.items():
         together = [
             piece
@@ -111,7 +112,9 @@ class _PackingStage:
 
         None means all of them, and that the pieces on the left are shown in full as well.
         """
-        sheet = paint(*self.size, lambda axes: self._draw_sheet(axes, words))
+        arrived = self.pieces if packed is None else [*packed, *(moving if done == 1 else ())]
+        count = sum(math.prod(piece.size) for piece in arrived)
+        sheet = paint(*self.size, lambda axes: self._draw_sheet(axes, words, count))
         gone = [] if packed is None else [*packed, *moving]
         for piece in self.pieces:
             opacity = _GHOST if piece in gone else 1.0
@@ -150,7 +153,7 @@ class _PackingStage:
 
         return paint(width * self.side, height * self.side, draw)
 
-    def _draw_sheet(self, axes: Axes, words: str) -> None:
+    def _draw_sheet(self, axes: Axes, words: str, packed: int) -> None:
         wh, ww = self.grid.window_size
         sizes = {piece.size for piece in self.pieces}
         tokens = self.grid.size[0] * self.grid.size[1]
@@ -163,11 +166,12 @@ class _PackingStage:
                 draw_outline(axes, *corner, ww * self.side, wh * self.side, PADDING, 1.5)
         for middle, title, count in zip(
             self.middles,
-            ("the shifted windows", "the same, packed by the roll"),
+            ("the shifted windows", "packed as the roll packs them"),
             (
                 f"{len(self.pieces)} windows in {len(sizes)} sizes\nfilled up to {wh} × {ww} each: "
                 f"{len(self.pieces) * wh * ww} tokens",
-                f"{self.grid.num_windows} windows of {wh} × {ww}\n{tokens} tokens",
+                f"{self.grid.num_windows} windows of {wh} × {ww}\n"
+                f"{packed} of {tokens} tokens packed",
             ),
             strict=True,
         ):

@@ -59,9 +59,9 @@ def animate_reach(
     left, right = (int((panel != NEVER).sum()) for panel in stage.reached)
     alt = (
         f"Animation. Two maps of {size_text(shifted.size)} tokens, one token marked with a star. "
-        f"Block after block, the tokens that know of it are filled in. Left, where W-MSA and SW-"
-        f"MSA take turns, the filled area grows past window after window, to {left} tokens after "
-        f"{blocks} blocks. Right, with W-MSA alone, it stays in one window of {right} tokens."
+        f"Block after block, whole windows of tokens that know of it are filled in. Left, where "
+        f"W-MSA and SW-MSA take turns, they cover {left} tokens after {blocks} blocks. Right, with "
+        f"W-MSA alone, it stays one window of {right} tokens."
     )
     return animate(_reach_frames(stage), alt)
 
@@ -91,10 +91,10 @@ def _reach_frames(stage: "_ReachStage") -> Iterator[Frame]:
         kinds = "SW-MSA left, W-MSA right" if shifted else "W-MSA left and right"
         words = f"Block {block}: {kinds}. The orange windows pass it on."
         yield stage.frame(words, block - 1, windows_of=block), PAUSE
-        for grown in (1 / 3, 2 / 3):
-            yield stage.frame(words, block, grown, windows_of=block), STEP
+        for faded_in in (1 / 3, 2 / 3):  # a window's tokens learn at once, so they appear at once
+            yield stage.frame(words, block - 1, faded_in, windows_of=block), STEP
         yield stage.frame(words, block, windows_of=block), PAUSE // 2
-    words = "With shifted windows it crosses every edge. Without them it stays in one window."
+    words = "With both kinds in turn it crosses every edge. With one kind it stays in one window."
     yield stage.frame(words, blocks), LAST
 
 
@@ -113,33 +113,29 @@ class _ReachStage:
         self.cells += [self._cell(str(1 + block), color) for block, color in enumerate(_BLOCKS)]
 
     def frame(
-        self, words: str, block: int, grown: Length = 1.0, windows_of: int | None = None
+        self, words: str, block: int, faded_in: Length = 0.0, windows_of: int | None = None
     ) -> Image.Image:
-        """Return a frame after a number of blocks, the last of which has spread by ``grown``.
+        """Return a frame after a number of blocks.
 
-        ``windows_of`` says which block's windows to outline; those in which it spreads stand out.
+        ``faded_in`` is the opacity of the tokens that learn in the next block; they don't count as
+        knowing yet.  ``windows_of`` says which block's windows to outline; those in which it
+        spreads stand out.
         """
-        sheet = paint(*self.size, lambda axes: self._draw_sheet(axes, words, block, grown))
+        sheet = paint(*self.size, lambda axes: self._draw_sheet(axes, words, block))
         for panel, left in enumerate(self.lefts):
-            for y, x in self.filled(panel, block, grown).nonzero().tolist():
-                cell = self.cells[int(self.reached[panel][y, x])]
-                place(sheet, cell, left + x * self.side, self.top + y * self.side)
+            shown = self.knows(panel, block + 1 if faded_in else block)
+            for y, x in shown.nonzero().tolist():
+                reached = int(self.reached[panel][y, x])
+                corner = left + x * self.side, self.top + y * self.side
+                place(sheet, self.cells[reached], *corner, faded_in if reached > block else 1.0)
         if windows_of is not None:
             lines = paint(*self.size, lambda axes: self._draw_windows(axes, windows_of))
             place(sheet, lines, 0, 0)
         return sheet
 
-    def filled(self, panel: int, block: int, grown: Length = 1.0) -> Bool[Tensor, "h w"]:
-        """Return which tokens of a panel are filled in: the last block's from the star outward."""
-        reached = self.reached[panel]
-        new = reached == block
-        rows = (torch.arange(self.rows) - self.token[0]).abs()
-        columns = (torch.arange(self.columns) - self.token[1]).abs()
-        distance = torch.maximum(rows[:, None], columns)
-        if new.any():
-            nearest, farthest = distance[new].min(), distance[new].max()
-            new &= distance <= nearest + grown * (farthest - nearest)
-        return new | ((reached != NEVER) & (reached < block))
+    def knows(self, panel: int, block: int) -> Bool[Tensor, "h w"]:
+        """Return which tokens of a panel know of the star after a number of blocks."""
+        return (self.reached[panel] != NEVER) & (self.reached[panel] <= block)
 
     def _cell(self, text: str, color: str) -> Image.Image:
         def draw(axes: Axes) -> None:
@@ -149,21 +145,21 @@ class _ReachStage:
 
         return paint(self.side, self.side, draw)
 
-    def _draw_sheet(self, axes: Axes, words: str, block: int, grown: Length) -> None:
+    def _draw_sheet(self, axes: Axes, words: str, block: int) -> None:
         total = self.rows * self.columns
         titles = ("W-MSA and SW-MSA in turn", "W-MSA alone")
         for panel, (left, title) in enumerate(zip(self.lefts, titles, strict=True)):
             draw_cells(axes, left, self.top, self.side, [[_UNREACHED] * self.columns] * self.rows)
             middle = left + self.width / 2
             write(axes, middle, 20, title, ha="center")
-            count = int(self.filled(panel, block, grown).sum())
+            count = int(self.knows(panel, block).sum())
             words_below = f"{count} of {total} tokens know ({count / total:.0%})"
             write(axes, middle, self.top + self.height + 21, words_below, 13, ha="center")
         write_below(axes, *self.size, words)
 
     def _draw_windows(self, axes: Axes, block: int) -> None:
-        for left, grids, reached in zip(self.lefts, self.grids, self.reached, strict=True):
-            knew = (reached != NEVER) & (reached < block)
+        for panel, (left, grids) in enumerate(zip(self.lefts, self.grids, strict=True)):
+            knew = self.knows(panel, block - 1)
             outlines = []
             for piece in pieces(grids[block - 1]):
                 (y, x), (height, width) = piece.home, piece.size
