@@ -207,12 +207,6 @@ BLOCK_WAYS = (
         "before it is added.",
         normed_shortcut,
     ),
-    WrongWay(
-        "norms swapped",
-        "You used norm2 after attention and norm1 after the MLP. Each norm has learned its own "
-        "gain: norm1 belongs to attention, norm2 to the MLP.",
-        lambda x, norm1, attend, norm2, mlp: swin_v2_block(x, norm2, attend, norm1, mlp),
-    ),
     *structure_ways(norm_after),
 )
 
