@@ -71,7 +71,7 @@ def leak(cat: Float[Tensor, "1 h w c"], attention: Float[Tensor, "16"], ear: Tok
     top, start = (one // WINDOW * WINDOW for one in place)
     places = [(top + y, start + x) for y in range(WINDOW) for x in range(WINDOW)]
     homes = [((y + SHIFT) % height, (x + SHIFT) % width) for y, x in places]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.05))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5))
     draw_picture(left, pale(rolled, places), "as the layer sees it: side by side")
     draw_picture(right, pale(cat, homes), "where these tokens really are")
     draw_windows(left, (height, width), WINDOW)
@@ -88,7 +88,9 @@ def leak(cat: Float[Tensor, "1 h w c"], attention: Float[Tensor, "16"], ear: Tok
     label(left, (top + 0.5, start - 2), (top + 0.5, start), "nose")
     label(left, (top + 1.5, start - 2), (top + 1.5, start), "chin")
     far_share = sum(share for share, far in zip(shares, strangers, strict=True) if far)
-    draw_flow(right, (ear[1] + 0.5, SHIFT), homes[0][0], f"{far_share:.0%} of the\near's attention")
+    draw_flow(
+        right, (ear[1] + 0.5, SHIFT), homes[0][0], f"{far_share:.0%} of\nthe ear's\nattention"
+    )
     show(
         figure,
         "Left, the rolled cat: sixteen numbers in the ear's window say how the ear's attention is "

@@ -130,8 +130,8 @@ class _RollStage:
 
     def outline_token(self, tile: np.ndarray, token: tuple[int, int]) -> np.ndarray:
         """Outline a token (row, column) of a tile, clear of the windows' lines."""
-        corner = token[1] * self.side + 4, token[0] * self.side + 4
-        return self._outline(tile, corner, (self.side - 8, self.side - 8))
+        corner = token[1] * self.side + 2, token[0] * self.side + 2
+        return self._outline(tile, corner, (self.side - 4, self.side - 4))
 
     def _outline(
         self, tile: np.ndarray, corner: tuple[Length, Length], size: tuple[Length, Length]
