@@ -1,33 +1,26 @@
-"""Chapter 00, start here: where the roll takes a token, beside which others, and who may attend."""
+"""Chapter 00, start here: where the roll takes a token, and who may attend to whom."""
 
 from random import Random
 
-import torch
-
-from swin_tutorial.axis import Axis
 from swin_tutorial.exercises.exercise import Exercise, WrongWay
+
+Token = tuple[int, int]  # row, column
 
 
 def row_after_roll(row: int, height: int, shift_size: int) -> int:
     return (row - shift_size) % height
 
 
-def window_mates(token: int, size: int, window_size: int, shift_size: int) -> set[int]:
-    axis = Axis(size, window_size, shift_size)
-    window, _ = axis.locate(token)
-    return {axis.origin(window, place) for place in range(window_size)}
+def may_attend(query: Token, key: Token, window_size: int, shift_size: int) -> bool:
+    return all(
+        (q - shift_size) // window_size == (k - shift_size) // window_size
+        for q, k in zip(query, key, strict=True)
+    )
 
 
-def may_attend(query: int, key: int, window_size: int, shift_size: int) -> bool:
-    return (query - shift_size) // window_size == (key - shift_size) // window_size
-
-
-def rolled_row(token: int, size: int, window_size: int, roll_by: int, wanted: str) -> set[int]:
-    """Return the tokens, or their places, in a token's window after a roll."""
-    row = torch.roll(torch.arange(size), roll_by).tolist()
-    first = row.index(token) // window_size * window_size
-    places = range(first, first + window_size)
-    return set(places) if wanted == "places" else {row[place] for place in places}
+def added_labels(token: Token, window_size: int, shift_size: int) -> int:
+    """Return the sum of a token's two labels, which several true windows share."""
+    return sum((place - shift_size) // window_size for place in token)
 
 
 # --- drawn cases ---
@@ -38,16 +31,15 @@ def draw_row(rng: Random) -> tuple[int, int, int]:
     return rng.randrange(height), height, rng.randint(1, height // 2)
 
 
-def draw_token_of_a_row(rng: Random) -> tuple[int, int, int, int]:
+def draw_pair_of_tokens(rng: Random) -> tuple[Token, Token, int, int]:
     window_size = rng.randint(3, 6)
     size = window_size * rng.randint(2, 4)
-    return rng.randrange(size), size, window_size, rng.randrange(window_size)
-
-
-def draw_pair_of_a_row(rng: Random) -> tuple[int, int, int, int]:
-    token, size, window_size, shift_size = draw_token_of_a_row(rng)
-    near = min(size - 1, max(0, token + rng.randint(-window_size, window_size)))
-    return token, near, window_size, shift_size
+    query = rng.randrange(size), rng.randrange(size)
+    y, x = (
+        min(size - 1, max(0, place + rng.randint(-window_size // 2, window_size // 2)))
+        for place in query
+    )
+    return query, (y, x), window_size, rng.randrange(window_size)
 
 
 EXERCISES = {
@@ -94,85 +86,86 @@ EXERCISES = {
             ),
         ),
     ),
-    "window_mates": Exercise(
-        window_mates,
-        [(7, 8, 4, 2), (3, 8, 4, 2), (0, 8, 4, 1), (5, 12, 3, 2), (6, 8, 4, 0)],
-        draw_token_of_a_row,
-        (
-            WrongWay(
-                "windows before the roll",
-                "You cut the row before it is rolled. Roll first: with a shift of 2 the row begins "
-                "with token 2, and the first window is 2 3 4 5.",
-                lambda token, size, m, s: rolled_row(token, size, m, 0, "tokens"),
-            ),
-            WrongWay(
-                "rolled the wrong way",
-                "You rolled to the right: the last tokens came to the front. Roll to the left, so "
-                "that the first tokens go to the end.",
-                lambda token, size, m, s: rolled_row(token, size, m, s, "tokens"),
-            ),
-            WrongWay(
-                "places for tokens",
-                "You returned the places of the window in the rolled row. Return the tokens that "
-                "stand there now.",
-                lambda token, size, m, s: rolled_row(token, size, m, -s, "places"),
-            ),
-            WrongWay(
-                "the mask already applied",
-                "You returned only the tokens that it may attend to. The window also holds tokens "
-                "from the other end of the row; the mask comes later.",
-                lambda token, size, m, s: {
-                    other for other in range(size) if (other - s) // m == (token - s) // m
-                },
-            ),
-        ),
-    ),
     "may_attend": Exercise(
         may_attend,
-        [(3, 4, 4, 2), (7, 0, 4, 2), (1, 2, 4, 2), (0, 1, 4, 1), (0, 3, 4, 1), (5, 5, 3, 0)],
-        draw_pair_of_a_row,
+        [
+            ((0, 9), (1, 6), 4, 2),
+            ((0, 9), (7, 9), 4, 2),
+            ((0, 9), (0, 10), 4, 2),
+            ((3, 3), (4, 4), 4, 2),
+            ((1, 4), (2, 4), 4, 2),
+            ((2, 5), (5, 6), 4, 2),
+            ((1, 2), (2, 1), 4, 2),
+            ((0, 0), (0, 3), 4, 1),
+            ((5, 5), (3, 3), 3, 0),
+        ],
+        draw_pair_of_tokens,
         (
             WrongWay(
                 "inverted",
                 "You allowed what is forbidden and forbade the rest. True means that the query "
-                "*may* attend, so the two labels must be equal.",
-                lambda query, key, m, s: (query - s) // m != (key - s) // m,
+                "*may* attend, so the two labels must be equal on both axes.",
+                lambda query, key, m, s: not may_attend(query, key, m, s),
             ),
             WrongWay(
                 "everything allowed",
-                "You let every pair attend, also the two ends of the row, which only the roll has "
-                "brought together. Give each token the number of its true window, and compare.",
+                "You let every pair attend, also tokens that only the roll has brought together. "
+                "Give each token the labels of its true window, and compare.",
                 lambda query, key, m, s: True,
+            ),
+            WrongWay(
+                "rows only",
+                "You compared the rows and forgot the columns. Two tokens share a true window only "
+                "if both labels are equal.",
+                lambda query, key, m, s: (query[0] - s) // m == (key[0] - s) // m,
+            ),
+            WrongWay(
+                "columns only",
+                "You compared the columns and forgot the rows. Two tokens share a true window only "
+                "if both labels are equal.",
+                lambda query, key, m, s: (query[1] - s) // m == (key[1] - s) // m,
+            ),
+            WrongWay(
+                "either axis",
+                "You allowed a pair if one of its two labels is equal. Two tokens of one strip may "
+                "be far apart along it: both labels must be equal, so join them by `and`.",
+                lambda query, key, m, s: any(
+                    (q - s) // m == (k - s) // m for q, k in zip(query, key, strict=True)
+                ),
+            ),
+            WrongWay(
+                "labels added up",
+                "You added the two labels, so (0, 1) and (1, 0) became the same. Compare rows with "
+                "rows and columns with columns.",
+                lambda query, key, m, s: added_labels(query, m, s) == added_labels(key, m, s),
             ),
             WrongWay(
                 "windows before the shift",
                 "You compared the windows of the layer before. Here they begin `shift_size` tokens "
-                "later: subtract the shift from both positions first.",
-                lambda query, key, m, s: query // m == key // m,
+                "later: subtract the shift from all positions first.",
+                lambda query, key, m, s: may_attend(query, key, m, 0),
             ),
             WrongWay(
                 "shifted the wrong way",
-                "You moved the windows to the left. They begin `shift_size` tokens further to the "
-                "right, so the first cut is at `shift_size`: subtract the shift, don't add it.",
-                lambda query, key, m, s: (query + s) // m == (key + s) // m,
+                "You moved the windows up and to the left. They begin `shift_size` tokens further "
+                "down and to the right: subtract the shift, don't add it.",
+                lambda query, key, m, s: may_attend(query, key, m, -s),
             ),
             WrongWay(
                 "rounded toward zero",
-                "Your first two windows became one, because you rounded toward zero: "
+                "Your first two strips became one, because you rounded toward zero: "
                 "`int(-1 / 4)` is 0. Use `//`, which rounds down: `-1 // 4` is -1.",
-                lambda query, key, m, s: int((query - s) / m) == int((key - s) / m),
+                lambda query, key, m, s: all(
+                    int((q - s) / m) == int((k - s) / m) for q, k in zip(query, key, strict=True)
+                ),
             ),
             WrongWay(
                 "sliding windows",
                 "You allowed every key that is close enough. Windows don't slide along with the "
                 "query, they lie side by side: two neighbors may be in different windows.",
-                lambda query, key, m, s: abs(query - key) < m,
-            ),
-            WrongWay(
-                "a difference for an answer",
-                "You returned the difference of the labels, which is 0 (False) for a pair that "
-                "may attend. Return whether they are equal.",
-                lambda query, key, m, s: (query - s) // m - (key - s) // m,
+                lambda query, key, m, s: all(
+                    abs(q - k) < m for q, k in zip(query, key, strict=True)
+                ),
             ),
         ),
     ),

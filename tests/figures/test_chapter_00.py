@@ -9,6 +9,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 
 from swin_tutorial.data.photographs import photograph_tokens
 from swin_tutorial.figures import chapter_00 as draw
@@ -46,14 +47,14 @@ def numbers(axes):
     return {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in written}
 
 
-def test_the_ear_is_outlined_where_the_roll_takes_it(cat, shown):
+def test_the_reader_has_to_find_the_ear_on_the_right(cat, shown):
     draw.ear_in_two_layers(cat, EAR)
     left, right = shown[0][0].axes
     assert outlined(left, QUERY) == [EAR]
-    grid = WindowGrid(SIZE, 4, 2)
-    window, token = grid.locate(EAR)
-    (y, x), (row, column) = divmod(window, 3), divmod(token, 4)
-    assert outlined(right, QUERY) == [(4 * y + row, 4 * x + column)]
+    assert outlined(right, QUERY) == []
+    dashed = [line for line in right.lines if to_hex(line.get_color()) == draw.STRANGER.lower()]
+    ends = [(line.get_xdata()[0], line.get_ydata()[0]) for line in dashed]
+    assert ends == [(0, 6), (10, 0)]  # rows 0 and 1, columns 0 and 1 come after these
 
 
 def test_attention_stands_on_the_tokens_that_get_it(cat, shown):
@@ -69,6 +70,8 @@ def test_attention_stands_on_the_tokens_that_get_it(cat, shown):
     assert numbers(right) == dict(zip(homes, shares, strict=True))
     forbidden = (~grid.mask()[4, grid.locate(EAR)[1]]).nonzero().flatten().tolist()
     assert f"{float(attention[forbidden].sum()):.0%} of it" in alt
+    assert outlined(left, QUERY) == [places[11]]
+    assert outlined(right, QUERY) == [EAR]
     for axes, tokens in ((left, places), (right, homes)):
         assert outlined(axes, draw.STRANGER) == [tokens[forbidden[0]]]
 
@@ -80,22 +83,37 @@ def test_only_the_window_keeps_its_colors(cat):
     assert cat.min() < 0.2 < 0.7 < faded[0, 3].min()  # its argument is left alone
 
 
-def test_the_row_of_eight_is_rolled_and_comes_back(shown):
-    draw.eight_tokens()
+def test_the_ear_stands_beside_what_it_becomes(cat, shown):
+    tokens = cat[0, 0, 9], cat[0, 7, 9], cat[0, 1, 9]
+    draw.what_the_ear_becomes(*tokens)
+    panels = shown[0][0].axes
+    for axes, token in zip(panels, tokens, strict=True):
+        drawn = torch.as_tensor(axes.images[0].get_array())
+        assert drawn.equal(token.view(24, 24, 3))
+
+
+def test_the_line_of_eight_is_rolled_and_comes_back(shown):
+    x = torch.tensor([3.0, 2, 0, 2, 1, 0, 1, 2])
+    draw.eight_tokens(x)
     axes = shown[0][0].axes[0]
-    letters = [t for t in axes.texts if len(t.get_text()) == 1 and t.get_fontsize() == 14]
+    letters = [t for t in axes.texts if t.get_text().isalpha() and t.get_fontsize() == 14]
     written = "".join(t.get_text() for t in letters)
-    assert written == "abcdefghabcdefghcdefghabcdefghababcdefgh"
-    rows = {round(t.get_position()[1], 1): {} for t in letters}
+    assert written == "abcdefgh" + "abcdefgh" + "cdefghab" + "abcdefgh"
+    numbers = [
+        t.get_text() for t in axes.texts if t.get_fontsize() == 10 and t.get_text().isdigit()
+    ]
+    assert "".join(numbers) == "32021012" + "32021012" + "02101232"
+    lines = {}
     for t in letters:
         x, y = t.get_position()
-        rows[round(y, 1)][x] = t.get_text()
-    threads = [t for t in axes.texts if not t.get_text()]
+        lines.setdefault(int(y), {})[x] = t.get_text()
+    threads = [t for t in axes.texts if isinstance(t, Annotation)]
     assert len(threads) == 16
-    for thread in threads:  # each leads from a token to the same token
-        above = max(y for y in rows if y < thread.xyann[1])
-        below = min(y for y in rows if y > thread.xy[1])
-        assert rows[above][thread.xyann[0]] == rows[below][thread.xy[0]]
+    rolled, back = threads[:8], threads[8:]
+    for thread in rolled:
+        assert lines[3][thread.xyann[0]] == lines[4][thread.xy[0]]
+    for thread in back:
+        assert lines[4][thread.xyann[0]] == lines[11][thread.xy[0]]
     cells = [p for p in axes.patches if isinstance(p, Rectangle) and p.get_width() == 1]
     labels = [0, 0, 1, 1, 1, 1, 2, 2]
     assert [to_hex(p.get_facecolor()) for p in cells[8:16]] == [
@@ -106,6 +124,19 @@ def test_the_row_of_eight_is_rolled_and_comes_back(shown):
     assert torch.tensor(light).view(2, 4, 4).equal(WindowGrid(8, 4, 2).mask())
 
 
+def test_the_weights_in_the_masks_are_those_of_each_true_window_alone(shown):
+    x = torch.tensor([3.0, 2, 0, 2, 1, 0, 1, 2])
+    draw.eight_tokens(x)
+    written = [t.get_text() for t in shown[0][0].axes[0].texts if t.get_fontsize() == 9]
+    weights = torch.zeros(8, 8)  # c d e f g h a b
+    for first, tokens in ((0, x[2:6]), (4, x[6:]), (6, x[:2])):
+        own = slice(first, first + len(tokens))
+        weights[own, own] = (tokens[:, None] * tokens).softmax(-1)
+    expected = [f"{one:.0%}" if one else "0" for one in weights[:4, :4].flatten().tolist()]
+    expected += [f"{one:.0%}" if one else "0" for one in weights[4:, 4:].flatten().tolist()]
+    assert written == expected
+
+
 def test_the_ear_is_linked_with_its_row_of_the_mask(cat, shown):
     draw.two_axes(cat, EAR)
     figure, _ = shown[0]
@@ -113,9 +144,9 @@ def test_the_ear_is_linked_with_its_row_of_the_mask(cat, shown):
     window, row = WindowGrid(SIZE, 4, 2).locate(EAR)
     assert panels["5"].get_title() == f"5 · the mask of window {window}"
     assert outlined(panels["5"], QUERY) == [(row, 0)]
-    for number in "12":
+    for number in "13":
         assert outlined(panels[number], QUERY) == [EAR]
-    for number in "34":
+    for number in "24":
         assert outlined(panels[number], QUERY) == [(6, 7)]
     names = [t.get_text() for t in panels["4"].texts if t.get_text().startswith("window")]
     assert names == [f"window {number}" for number in range(6)]

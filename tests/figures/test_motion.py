@@ -252,6 +252,22 @@ def test_what_leaves_at_the_top_comes_in_at_the_bottom():
     assert np.array_equal(plane[7, :, :3], tile[1, :, :3])
 
 
+def test_a_token_is_outlined_where_it_starts_and_where_the_roll_takes_it():
+    tokens = photograph_tokens("chelsea", 8, 12)
+    outlined = decoded(figures.animate_roll(tokens, token=(0, 9)).png)
+    side = roll._RollStage(GRID).side
+    for number, (y, x) in ((0, (0, 9)), (-1, (6, 7))):
+        differs = (outlined[number][0] != frames("roll")[number][0]).any(-1)
+        for left in roll._RollStage(GRID).lefts:
+            top = roll._RollStage(GRID).top
+            inside = [
+                differs[animation.pixels(top + (row + 0.25) * side), animation.pixels(at)]
+                for row, column in ((y, x), (y, x + 1), (y + 1, x))
+                for at in [left + column * side + 6]
+            ]
+            assert inside == [True, False, False]
+
+
 def test_columns_move_as_rows_do():
     tile = np.arange(3 * 6 * 4, dtype=np.uint8).reshape(3, 6, 4)
     by_columns = roll.moving_plane(tile, axis=1, moved=2, distance=3)

@@ -40,11 +40,15 @@ _AROUND = 6  # CSS pixels around a map, so that lines on its border are not cut 
 
 
 def animate_roll(
-    tokens: Float[Tensor, "1 h w c"], window_size: Size = 4, shift_size: Size = 2
+    tokens: Float[Tensor, "1 h w c"],
+    window_size: Size = 4,
+    shift_size: Size = 2,
+    token: tuple[int, int] | None = None,
 ) -> Animation:
     """Roll a photograph, and its regions beside it, under windows that stay where they are.
 
-    ``tokens`` is a map of photograph tokens (``photographs.photograph_tokens``).
+    ``tokens`` is a map of photograph tokens (``photographs.photograph_tokens``); ``token`` (row,
+    column) is outlined on its way.
     Raises ValueError unless the map divides into windows and is shifted on both axes.
     """
     grid = shifted_grid(tuple(tokens.shape[1:3]), window_size, shift_size)
@@ -56,12 +60,18 @@ def animate_roll(
         f"{columns}: the columns that leave at the left come in at the right. At the end every "
         "region lies inside one window; dashed lines show where opposite edges meet."
     )
-    return animate(_roll_frames(tokens, grid), alt)
+    if token is not None:
+        alt += f" An outline follows the token of row {token[0]}, column {token[1]}."
+    return animate(_roll_frames(tokens, grid, token), alt)
 
 
-def _roll_frames(tokens: Float[Tensor, "1 h w c"], grid: WindowGrid) -> Iterator[Frame]:
+def _roll_frames(
+    tokens: Float[Tensor, "1 h w c"], grid: WindowGrid, token: tuple[int, int] | None
+) -> Iterator[Frame]:
     stage = _RollStage(grid)
     tiles = stage.tiles(tokens)
+    if token is not None:
+        tiles = [stage.outline_token(tile, token) for tile in tiles]
     true_windows = int(grid.region_ids().max()) + 1
     words = f"{grid.num_windows} equal windows (black) stay. The map moves under them, and with it "
     words += f"the {true_windows} shifted windows (colors)."
@@ -116,15 +126,25 @@ class _RollStage:
         """Outline the rows (axis 0) or columns (axis 1) of a tile that are about to leave."""
         width, height = self.map_size
         shift = self.grid.effective_shift[axis] * self.side
-        width_of_strip, height_of_strip = (width, shift) if axis == 0 else (shift, height)
+        return self._outline(tile, (0, 0), (width, shift) if axis == 0 else (shift, height))
+
+    def outline_token(self, tile: np.ndarray, token: tuple[int, int]) -> np.ndarray:
+        """Outline a token (row, column) of a tile, clear of the windows' lines."""
+        corner = token[1] * self.side + 2, token[0] * self.side + 2
+        return self._outline(tile, corner, (self.side - 4, self.side - 4))
+
+    def _outline(
+        self, tile: np.ndarray, corner: tuple[Length, Length], size: tuple[Length, Length]
+    ) -> np.ndarray:
+        """Outline a box of a tile, from the inside, by its ``corner`` (x, y) and its ``size``."""
+        (x, y), (width, height) = corner, size
 
         def draw(axes: Axes) -> None:
             for color, line_width in (("white", 5), (QUERY, 3)):
-                inside = width_of_strip - 4, height_of_strip - 4
-                draw_outline(axes, 2, 2, *inside, color, line_width)
+                draw_outline(axes, x + 2, y + 2, width - 4, height - 4, color, line_width)
 
         outlined = Image.fromarray(tile)
-        outlined.alpha_composite(paint(width, height, draw))
+        outlined.alpha_composite(paint(*self.map_size, draw))
         return np.asarray(outlined)
 
     def frame(
