@@ -1,5 +1,6 @@
-"""Chapter 01, window partitioning: cut a map into windows, count them, find a token, glue again."""
+"""Chapter 01, window partitioning: find a token, count windows, cut a map, stay in a budget."""
 
+from collections.abc import Callable
 from random import Random
 
 from einops import rearrange
@@ -7,51 +8,31 @@ from torch import Tensor
 
 from swin_tutorial.exercises.exercise import Exercise, WrongWay, from_museum, numbered_map
 from swin_tutorial.grid import WindowGrid
-from swin_tutorial.windows import window_partition, window_reverse
+from swin_tutorial.windows import window_partition
 
 
 def count_windows(height: int, width: int, window_size: int) -> int:
     return WindowGrid((height, width), window_size).num_windows
 
 
-def window_of_token(y: int, x: int, width: int, window_size: int) -> tuple[int, int]:
-    # Rows below the token's do not matter, so the map may end there.
-    return WindowGrid((y + 1, width), window_size).locate((y, x))
+def token_on_map(window: int, token: int, width: int, window_size: int) -> tuple[int, int]:
+    window_row, window_column = divmod(window, width // window_size)
+    row, column = divmod(token, window_size)
+    return window_row * window_size + row, window_column * window_size + column
 
 
-def glue_by_hand(windows: Tensor, window_size: int, height: int, width: int) -> Tensor:
-    return window_reverse(windows, window_size, (height, width))
+def largest_window(side: int, channels: int, share: float) -> int:
+    return _largest(side, lambda m: 2 * channels + m**2 <= share * (2 * channels + side**2))
+
+
+def _largest(side: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest window size that divides the side and fits, 0 if none does."""
+    return max((m for m in range(1, side + 1) if side % m == 0 and fits(m)), default=0)
 
 
 def cut_as(pattern: str):
     """Return a function that cuts a map by a pattern of axes r m c n (rows, columns of windows)."""
     return lambda x, m: rearrange(x, f"b (r m) (c n) k -> {pattern}", m=m, n=m)
-
-
-def glue_as(pattern: str, swap_sizes: bool = False):
-    """Return a function that glues windows, whose axes it takes for those of a pattern."""
-
-    def glue(windows: Tensor, m: int, height: int, width: int) -> Tensor:
-        if swap_sizes:
-            height, width = width, height
-        sizes = {"r": height // m, "m": m, "n": m}
-        return rearrange(windows, f"b {pattern} k -> b (r m) (c n) k", **sizes)
-
-    return glue
-
-
-def glue_by_reshape(counts_swapped: bool, sides_swapped: bool):
-    """Return a glue by reshape and permute that confuses height and width in one of its steps."""
-
-    def glue(windows: Tensor, m: int, height: int, width: int) -> Tensor:
-        rows, columns = height // m, width // m
-        if counts_swapped:
-            rows, columns = columns, rows
-        sides = (width, height) if sides_swapped else (height, width)
-        split = windows.unflatten(1, (rows, columns)).unflatten(3, (m, m))
-        return split.permute(0, 1, 3, 2, 4, 5).reshape(len(windows), *sides, -1)
-
-    return glue
 
 
 # --- drawn cases ---
@@ -63,24 +44,19 @@ def draw_map(rng: Random) -> tuple[int, int, int]:
 
 def draw_token(rng: Random) -> tuple[int, int, int, int]:
     window_size, columns = rng.randint(2, 5), rng.randint(1, 5)
-    width = columns * window_size
-    return rng.randrange(3 * window_size), rng.randrange(width), width, window_size
+    window, token = rng.randrange(3 * columns), rng.randrange(window_size**2)
+    return window, token, columns * window_size, window_size
+
+
+def draw_budget(rng: Random) -> tuple[int, int, float]:
+    share = rng.choice((0.07, 0.13, 0.31, 0.47, 0.83))  # nowhere on the edge of a budget
+    return rng.choice((12, 14, 24, 28, 56, 60)), rng.choice((32, 96, 192, 384)), share
 
 
 def draw_numbered_map(rng: Random) -> tuple[Tensor, int]:
     window_size = rng.randint(2, 3)
     rows, columns = rng.sample(range(1, 5), 2)
     return numbered_map(rows * window_size, columns * window_size), window_size
-
-
-def draw_windows(rng: Random) -> tuple[Tensor, int, int, int]:
-    x, window_size = draw_numbered_map(rng)
-    return windows_of(*x.shape[1:3], window_size)
-
-
-def windows_of(height: int, width: int, window_size: int) -> tuple[Tensor, int, int, int]:
-    windows = window_partition(numbered_map(height, width), window_size)
-    return windows, window_size, height, width
 
 
 EXERCISES = {
@@ -121,50 +97,45 @@ EXERCISES = {
             ),
         ),
     ),
-    "window_of_token": Exercise(
-        window_of_token,
-        [(5, 6, 12, 4), (0, 0, 12, 4), (7, 11, 12, 4), (3, 8, 12, 3)],
+    "token_on_map": Exercise(
+        token_on_map,
+        [(4, 6, 12, 4), (0, 0, 12, 4), (5, 15, 12, 4), (2, 7, 12, 3)],
         draw_token,
         (
             WrongWay(
                 "windows counted down the columns",
-                "You counted the windows column by column. They are numbered row by row: one row "
-                "of windows down adds `width // window_size`.",
-                lambda y, x, w, m: ((x // m) * (w // m) + y // m, y % m * m + x % m),
+                "You counted the windows column by column. They are numbered row by row, so the "
+                "window's row is `window // (width // window_size)`, and its column the remainder.",
+                lambda n, t, w, m: (n % (w // m) * m + t // m, n // (w // m) * m + t % m),
             ),
             WrongWay(
                 "tokens counted down the columns",
-                "Your window is right, but you counted the tokens in it column by column. One row "
-                "down adds `window_size`, one column to the right adds 1.",
-                lambda y, x, w, m: ((y // m) * (w // m) + x // m, x % m * m + y % m),
+                "Your window is right, but you counted the tokens in it column by column. The "
+                "token's row is `token // window_size`, and its column the remainder.",
+                lambda n, t, w, m: (n // (w // m) * m + t % m, n % (w // m) * m + t // m),
             ),
             WrongWay(
                 "window size for windows in a row",
                 "You took `window_size` for the number of windows in a row of windows. There are "
                 "`width // window_size` of them.",
-                lambda y, x, w, m: ((y // m) * m + x // m, y % m * m + x % m),
+                lambda n, t, w, m: (n // m * m + t // m, n % m * m + t % m),
             ),
             WrongWay(
-                "place on the map for place in the window",
-                "You counted the token's place from the corner of the map. Count it from the "
-                "corner of its window: `y % window_size` and `x % window_size`.",
-                lambda y, x, w, m: ((y // m) * (w // m) + x // m, y * m + x),
+                "place in the window",
+                "You found the token's place in its window. Add the place of the window's first "
+                "token on the map.",
+                lambda n, t, w, m: (t // m, t % m),
             ),
             WrongWay(
-                "tokens in rows of the map",
-                "You multiplied the token's row by the width of the map. A row of the *window* has "
-                "`window_size` tokens.",
-                lambda y, x, w, m: ((y // m) * (w // m) + x // m, y % m * w + x % m),
-            ),
-            WrongWay(
-                "counted from 1",
-                "You counted from 1. Windows and tokens are counted from 0.",
-                lambda y, x, w, m: ((y // m) * (w // m) + x // m + 1, y % m * m + x % m + 1),
+                "windows in place of tokens",
+                "You added the window's row and column, counted in windows. Multiply them by "
+                "`window_size` to count in tokens.",
+                lambda n, t, w, m: (n // (w // m) + t // m, n % (w // m) + t % m),
             ),
             WrongWay(
                 "row and column swapped",
-                "You took `y` for the column and `x` for the row. `y` counts rows, from the top.",
-                lambda y, x, w, m: ((x // m) * (w // m) + y // m, x % m * m + y % m),
+                "You returned the column first. The answer is `(row, column)`.",
+                lambda n, t, w, m: (n % (w // m) * m + t % m, n // (w // m) * m + t // m),
             ),
         ),
     ),
@@ -205,47 +176,44 @@ EXERCISES = {
             ),
         ),
     ),
-    "glue_by_hand": Exercise(
-        glue_by_hand,
-        [windows_of(4, 6, 2), windows_of(9, 3, 3)],
-        draw_windows,
+    "largest_window": Exercise(
+        largest_window,
+        [(56, 96, 0.5), (56, 96, 0.08), (14, 384, 0.5), (28, 192, 0.75)],
+        draw_budget,
         (
-            *from_museum(
-                lambda kind, windows, m, h, w: kind((m, m), (0, 0)).reverse(
-                    windows, (m, m), (h, w)
+            WrongWay(
+                "the first term left out",
+                "You compared the second terms alone. Both equations begin with 4hwC², and "
+                "windows do not make that smaller: it uses up some of your budget.",
+                lambda side, c, share: _largest(side, lambda m: m**2 <= share * side**2),
+            ),
+            WrongWay(
+                "windows that do not divide the map",
+                "Your window fits the budget, but it does not divide the map. Keep the sizes "
+                "with `side % window_size == 0`.",
+                lambda side, c, share: max(
+                    (m for m in range(1, side + 1) if 2 * c + m**2 <= share * (2 * c + side**2)),
+                    default=0,
                 ),
-                "windows joined without moving axes",
-                "every other token in place of neighbors",
             ),
             WrongWay(
-                "height and width swapped",
-                "You glued a map of `width` by `height` tokens. There are `height // window_size` "
-                "rows of windows.",
-                glue_as("(r c) (m n)", swap_sizes=True),
+                "side for area",
+                "You counted `window_size` keys in a window. It holds `window_size**2` tokens, "
+                "and each is a key.",
+                lambda side, c, share: _largest(
+                    side, lambda m: 2 * c + m <= share * (2 * c + side**2)
+                ),
             ),
             WrongWay(
-                "windows counted as width by height",
-                "Your map has the right shape, but you split `n` into `width // window_size` rows "
-                "of windows. Rows come from the height: `height // window_size`, then the columns.",
-                glue_by_reshape(counts_swapped=True, sides_swapped=False),
+                "1 where nothing fits",
+                "You returned 1 where even windows of one token cost too much. Return 0 there.",
+                lambda side, c, share: largest_window(side, c, share) or 1,
             ),
             WrongWay(
-                "reshaped to width by height",
-                "You split and permuted correctly, and the last reshape exchanged the sides: the "
-                "result is `b height width c`, rows first.",
-                glue_by_reshape(counts_swapped=False, sides_swapped=True),
-            ),
-            WrongWay(
-                "column-first windows",
-                "You laid the windows down column by column. Window 1 stands to the right of "
-                "window 0.",
-                glue_as("(c r) (m n)"),
-            ),
-            WrongWay(
-                "column-first tokens",
-                "You laid the tokens of each window down column by column. Token 1 stands to the "
-                "right of token 0.",
-                glue_as("(r c) (n m)"),
+                "half of the map's side",
+                "You took a share of the side. The cost of a query grows with the number of its "
+                "keys, `window_size**2`, so compare the costs of equations 1 and 2.",
+                lambda side, c, share: _largest(side, lambda m: m <= share * side),
             ),
         ),
     ),

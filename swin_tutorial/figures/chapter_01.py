@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
@@ -15,14 +17,22 @@ from swin_tutorial.figures.maps import (
     draw_picture,
     draw_windows,
     frame_tokens,
+    write_on_token,
 )
-from swin_tutorial.figures.style import ALLOWED, INK, PALETTE, QUERY, show
+from swin_tutorial.figures.style import INK, PALETTE, QUERY, show
+from swin_tutorial.grid import WindowGrid
 
-ARROW = {"arrowstyle": "->", "lw": 1.6, "shrinkA": 2, "shrinkB": 0, "color": INK}
+SHADES = "#DEDAF0", "#ABA1D6", "#6F5FB3", "#332288"  # few, so that the PNG's palette keeps them
+DECADES = 1e-4, 1e-3, 1e-2, 1e-1, 1  # the changes between which a shade stands
 
 
-def windows_apart(x: Float[Tensor, "1 h w c"], windows: Float[Tensor, "1 n t c"]) -> None:
-    """Show a picture with its square windows outlined, and beside it the windows cut apart."""
+def windows_apart(
+    x: Float[Tensor, "1 h w c"], windows: Float[Tensor, "1 n t c"], token: tuple[int, int]
+) -> None:
+    """Show a picture with its square windows outlined, and beside it the windows cut apart.
+
+    A token (row, column) is outlined in both.
+    """
     height, width = x.shape[1:3]
     side = round(windows.shape[2] ** 0.5)
     rows, columns = height // side, width // side
@@ -31,88 +41,119 @@ def windows_apart(x: Float[Tensor, "1 h w c"], windows: Float[Tensor, "1 n t c"]
     whole = left.subplots()
     draw_picture(whole, x, f"the map: {height} × {width} tokens")
     draw_windows(whole, (height, width), side)
+    whole.set_xticks([column + 0.5 for column in range(width)], range(width))
+    whole.set_yticks([row + 0.5 for row in range(height)], range(height))
+    whole.tick_params(length=0)
+    _outline(whole, token)
+    home = WindowGrid((height, width), side).locate(token)[0]
     places = torch.arange(side**2).view(side, side)
     for number, axes in enumerate(right.subplots(rows, columns).flat):
         draw_picture(axes, windows[:, number].unflatten(1, (side, side)), f"window {number}")
         draw_numbers(axes, places)
+        if number == home:
+            _outline(axes, (token[0] % side, token[1] % side))
     show(
         figure,
-        f"Left, a photograph of a coffee cup with a grid of {height} by {width} tokens and "
-        f"{rows * columns} window outlines. Right, the windows drawn apart, numbered from 0 row by "
-        f"row, each with its tokens numbered from 0 to {side**2 - 1}.",
+        f"Left, a photograph of a coffee cup with a grid of {height} by {width} tokens, rows and "
+        f"columns numbered, and {rows * columns} window outlines. Right, the windows drawn apart, "
+        f"numbered from 0 row by row, each with its tokens numbered from 0 to {side**2 - 1}. The "
+        f"token in row {token[0]}, column {token[1]} is outlined in both; it is in window {home}.",
     )
 
 
-def cost(tokens: Sequence[int], everyone: Sequence[int], windows: Sequence[int], at: int) -> None:
+def cost(
+    tokens: Sequence[int], as_one_window: Sequence[int], windows: Sequence[int], at: int
+) -> None:
     """Show two costs over the number of tokens, and how far apart they are at ``at`` and the end.
 
     Args:
         tokens: how many tokens the maps have.
-        everyone, windows: the multiply-adds of global and of window attention on each map.
+        as_one_window, windows: the multiply-adds of global and of window attention on each map.
         at: a number of tokens among ``tokens``.
     """
     figure, axes = plt.subplots(figsize=(9, 4.3))
     color = plt.rcParams["text.color"]  # of what stands on the page itself
-    axes.loglog(tokens, everyone, color=PALETTE[1], lw=2.5)
+    axes.loglog(tokens, as_one_window, color=PALETTE[1], lw=2.5)
     axes.loglog(tokens, windows, "--", color=PALETTE[4], lw=2.5)
-    for number, above, below in zip(tokens, everyone, windows, strict=True):
+    for number, above, below in zip(tokens, as_one_window, windows, strict=True):
         if number not in (at, tokens[-1]):
             continue
         ends = {"arrowstyle": "<->", "lw": 1.5, "shrinkA": 0, "shrinkB": 0, "color": color}
         axes.annotate("", (number, below), (number, above), arrowprops=ends)
         middle = (above * below) ** 0.5
         side = 1 if number == at else -1  # the first gap has its room at the right
-        words, align = f"{above / below:,.0f} ×", "left" if side == 1 else "right"
+        words, align = f"≈ {float(f'{above / below:.2g}'):,.0f} ×", "left" if side > 0 else "right"
         axes.text(number * 1.12**side, middle, words, ha=align, va="center", size=13)
     near_end = tokens[-1] / 8
-    axes.text(near_end, everyone[-1] / 30, "global attention", ha="right", va="center", size=12)
-    axes.text(near_end, windows[-1] / 60, "windows of 7 × 7", ha="left", va="center", size=12)
-    axes.set(xlabel="tokens in the map", ylabel="multiply-adds of one attention layer")
-    ticks = {at: "56 × 56\n(224-pixel image)", tokens[-1]: "756 × 1008\n(phone photograph)"}
-    axes.set_xticks(list(ticks), list(ticks.values()))
+    with_global, in_windows = (
+        "global attention,\n∝ tokens² on large maps",
+        "windows of 7 × 7,\n∝ tokens",
+    )
+    axes.text(near_end, as_one_window[-1] / 22, with_global, ha="right", va="center", size=12)
+    axes.text(near_end, windows[-1] / 75, in_windows, ha="left", va="center", size=12)
+    axes.set(
+        xlabel="tokens in the map (logarithmic)",
+        ylabel="multiply-adds of one layer (logarithmic)",
+    )
+    names = {
+        14**2: "14 × 14",
+        at: "56 × 56\n(224-pixel image)",
+        224**2: "224 × 224",
+        tokens[-1]: "756 × 1008\n(phone photograph)",
+    }
+    axes.set_xticks(list(names), list(names.values()))
     axes.minorticks_off()
     axes.set_xlim(tokens[0] * 0.8, tokens[-1] * 2.2)  # room for the last tick's words
     show(
         figure,
         "A log-log plot of two curves that start close together; the one for global attention "
-        "climbs twice as steeply. An arrow between them says 14 times at 56 by 56 tokens, and "
-        "another about 3,000 times at a phone's photograph.",
+        "ends up climbing twice as steeply. An arrow between them says about 14 times at 56 by 56 "
+        "tokens, and another about 3,200 times at a phone's photograph.",
     )
 
 
 def price(
     painted: Float[Tensor, "1 h w c"],
     token: tuple[int, int],
-    moved: dict[str, Bool[Tensor, "h w"]],
+    changes: dict[str, Float[Tensor, "h w"]],
     window_size: int,
 ) -> None:
-    """Show a map with one painted token (row, column), and which outputs move, one panel a way.
+    """Show a map with one painted token (row, column), and how far outputs move, one panel a way.
 
-    Where windows keep the change in, an arrow points at the token across the edge.
+    Args:
+        painted: the map.
+        token: the painted token.
+        changes: of each output, the change relative to its length; 0 stays blank.
+        window_size: where a change stays in one window, its neighbor across the edge is outlined.
     """
     size = tuple(painted.shape[1:3])
     y, x = token
-    figure, axes = plt.subplots(1, 1 + len(moved), figsize=(11, 3.2))
+    figure, axes = plt.subplots(1, 1 + len(changes), figsize=(11, 2.5))
     draw_picture(axes[0], painted, "one token painted black")
     draw_windows(axes[0], size, window_size)
     _outline(axes[0], token)
-    for one, (name, where) in zip(axes[1:], moved.items(), strict=True):
-        frame_tokens(one, size, f"{name}: {int(where.sum())} outputs move")
-        _fill(one, where, PALETTE[1])
-        _fill(one, ~where, ALLOWED)
-        if not where.all():
+    colors = ListedColormap(SHADES)
+    shades = ScalarMappable(BoundaryNorm(DECADES, colors.N), colors)
+    for one, (name, change) in zip(axes[1:], changes.items(), strict=True):
+        frame_tokens(one, size, f"{name}: {int((change > 0).sum())} change")
+        one.axhspan(0, size[0], color="white", zorder=0)
+        for row, column in (change > 0).nonzero().tolist():
+            shade = shades.to_rgba(max(DECADES[0], float(change[row, column])))
+            one.add_patch(Rectangle((column, row), 1, 1, fc=shade, ec="white", lw=0.4))
+        if not change.all():
             draw_windows(one, size, window_size)
-            start, neighbor = (x + 3, y + 1.9), (x + 1.5, y + 0.5)
-            one.annotate("", neighbor, start, arrowprops=ARROW, zorder=6)
-            text = "its neighbor,\nacross the edge,\ndoes not move"
-            one.text(*start, text, ha="center", va="top", size=9.5, color=INK)
+            frame = {"fill": False, "ec": INK, "lw": 1.8, "ls": (0, (2, 1)), "zorder": 4}
+            one.add_patch(Rectangle((x + 1.12, y + 0.12), 0.76, 0.76, **frame))
         _outline(one, token)
+    bar = figure.colorbar(shades, ax=axes, pad=0.01, aspect=12, shrink=0.9)
+    bar.ax.set_yticklabels(["< 0.1 %", "0.1 %", "1 %", "10 %", "100 %"])
     show(
         figure,
-        f"Three maps of {size[0]} by {size[1]} tokens. In the first, a coffee cup, one token is "
-        "black. In the second every token is red: with global attention all outputs move. In the "
-        "third only the 16 tokens of one window are red, and the token right of the changed one, "
-        "across the window's edge, is not.",
+        f"Four maps of {size[0]} by {size[1]} tokens. In the first, a coffee cup, one token is "
+        "black. In the second, global attention, every token is shaded: all outputs change, the "
+        "painted token's most. In the third and fourth, one and ten layers of windows, only the 16 "
+        "tokens of one window are shaded; the token right of the painted one, outlined with "
+        "dashes, is blank.",
     )
 
 
@@ -125,32 +166,40 @@ def padding(padded: Float[Tensor, "1 h w c"], is_pad: Bool[Tensor, "h w"], windo
     draw_picture(axes, padded, title)
     draw_padding(axes, is_pad)
     draw_windows(axes, (height, width), window)
+    _number_windows(axes, (height, width), window)
     show(
         figure,
         f"The coffee cup with {real[0]} by {real[1]} tokens; hatched rows below and hatched "
-        f"columns at the right fill the map to {height} by {width} tokens and whole windows.",
+        f"columns at the right fill the map to {height} by {width} tokens and whole windows, "
+        "numbered row by row.",
     )
 
 
-def glued(maps: Sequence[Float[Tensor, "1 _ _ c"]], numbers: Sequence[Int[Tensor, "_ _"]]) -> None:
-    """Show the same windows glued rightly and wrongly; each token shows its window."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.4, 5.2), width_ratios=[12, 8])
-    for one, image, windows, title in zip(
-        axes, maps, numbers, ("glued with the height", "glued with the width"), strict=True
-    ):
+def glued(maps: dict[str, Float[Tensor, "1 _ _ c"]], window_size: int) -> None:
+    """Show maps glued from windows, under their names, with the windows outlined and numbered."""
+    shapes = [tuple(one.shape[1:3]) for one in maps.values()]
+    widths = [width for _, width in shapes]
+    figure, axes = plt.subplots(1, len(maps), figsize=(11, 4.7), width_ratios=widths)
+    for one, (title, image), size in zip(axes, maps.items(), shapes, strict=True):
         draw_picture(one, image, title)
-        draw_windows(one, tuple(windows.shape), 4)
-        draw_numbers(one, windows)
+        draw_windows(one, size, window_size)
+        _number_windows(one, size, window_size)
     show(
         figure,
-        "Left the coffee cup as it should be, windows 0 1 2 above 3 4 5. Right a portrait-shaped "
-        "map with windows 0 1, 2 3 and 4 5 in three rows: a cup in pieces.",
+        "Left the coffee cup as it should be, windows 0 1 2 above 3 4 5. In the middle a "
+        "portrait-shaped map with windows 0 1, 2 3 and 4 5 in three rows: a cup in pieces. Right "
+        "a map of the right shape, in which each window is made of strips of the picture.",
     )
 
 
-def _fill(axes: Axes, where: Bool[Tensor, "h w"], color: str) -> None:
-    for y, x in where.nonzero().tolist():
-        axes.add_patch(Rectangle((x, y), 1, 1, fc=color, ec="white", lw=0.6))
+def _number_windows(axes: Axes, size: tuple[int, int], window_size: int) -> None:
+    """Write each window's number, large, in its middle."""
+    columns = size[1] // window_size
+    for number in range(size[0] // window_size * columns):
+        row, column = divmod(number, columns)
+        middle = (window_size - 1) / 2
+        place = (row * window_size + middle, column * window_size + middle)
+        write_on_token(axes, place, str(number), 18.0)
 
 
 def _outline(axes: Axes, token: tuple[int, int]) -> None:

@@ -50,12 +50,14 @@ def draw_windows(
         )
     ]
     thinner = min(1.0, 28 / max(grid.size))  # where tokens are small, wide lines would hide them
-    # White under black: visible on a bright photograph and on a dark one.
+    # White under black: visible on a bright photograph and on a dark one.  Lines of two widths
+    # would snap to different pixels, and the white would show on one side only: so no snapping.
     for color, line_width in (("white", 4.2 * thinner), (INK, 2.2 * thinner)):
+        style = {"color": color, "lw": line_width, "solid_capstyle": "butt", "snap": False}
         for y in starts[0]:
-            axes.plot([0, width], [y, y], color=color, lw=line_width, solid_capstyle="butt")
+            axes.plot([0, width], [y, y], **style)
         for x in starts[1]:
-            axes.plot([x, x], [0, height], color=color, lw=line_width, solid_capstyle="butt")
+            axes.plot([x, x], [0, height], **style)
     frame = {"fill": False, "ec": INK, "lw": 2.2, "clip_on": False, "zorder": 3}
     axes.add_patch(Rectangle((0, 0), width, height, **frame))
 
@@ -103,8 +105,10 @@ def draw_padding(axes: Axes, is_padding: Bool[Tensor, "h w"]) -> None:
         axes.add_patch(Rectangle((x, y), 1, 1, fc=PADDING, ec="white", lw=0.6, hatch="///"))
 
 
-def write_on_token(axes: Axes, token: tuple[int, int], text: str, font_size: float) -> None:
-    """Write a text in the middle of a token (row, column): white, outlined to be legible."""
+def write_on_token(
+    axes: Axes, token: tuple[int | float, int | float], text: str, font_size: float
+) -> None:
+    """Write a text in the middle of a token (row, column; halves lie between): white, outlined."""
     y, x = token
     outline = matplotlib.patheffects.withStroke(linewidth=min(2, font_size / 3), foreground=INK)
     axes.text(

@@ -79,9 +79,9 @@ def test_every_exercise_knows_mistakes_and_draws_cases(name):
         ("count_windows", torch.tensor),
         ("count_windows", np.int64),
         ("count_windows", float),
-        ("window_of_token", list),
-        ("window_of_token", torch.tensor),
-        ("window_of_token", np.array),
+        ("token_on_map", list),
+        ("token_on_map", torch.tensor),
+        ("token_on_map", np.array),
         ("row_after_roll", lambda row: torch.tensor(row, dtype=torch.int32)),
         ("partition_by_hand", lambda windows: windows.int()),
         ("partition_by_hand", lambda windows: windows.numpy()),
@@ -99,8 +99,8 @@ def test_a_right_answer_may_be_said_in_many_ways(name, change):
         ("partition_by_hand", lambda windows: windows[0], "has shape"),
         ("partition_by_hand", lambda windows: None, "returned None, expected a tensor"),
         ("count_windows", str, "gave '64', expected 64"),
-        ("window_of_token", lambda place: place[0], "gave 4, expected (4, 6)"),
-        ("window_of_token", lambda place: (*place, 0), "gave (4, 6, 0), expected (4, 6)"),
+        ("token_on_map", lambda place: place[0], "gave 5, expected (5, 6)"),
+        ("token_on_map", lambda place: (*place, 0), "gave (5, 6, 0), expected (5, 6)"),
     ],
 )
 def test_what_only_looks_right_is_wrong(name, change, words):
