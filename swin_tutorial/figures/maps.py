@@ -102,7 +102,7 @@ def draw_padding(axes: Axes, is_padding: Bool[Tensor, "h w"]) -> None:
         axes.add_patch(Rectangle((x, y), 1, 1, fc=PADDING, ec="white", lw=0.6, hatch="///"))
 
 
-def write_on_token(axes: Axes, token: tuple[int, int], text: str, font_size: float) -> None:
+def write_on_token(axes: Axes, token: tuple[int, int | float], text: str, font_size: float) -> None:
     """Write a text in the middle of a token (row, column): white, outlined to be legible."""
     y, x = token
     outline = matplotlib.patheffects.withStroke(linewidth=min(2, font_size / 3), foreground=INK)
