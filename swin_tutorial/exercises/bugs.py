@@ -42,16 +42,17 @@ class Bug(Investigation):
         return source_of(MUSEUM[self.mistake].specimen)
 
 
-def find_the_bug(mistake: str, solution: Sequence, nudge: str) -> Bug:
+def find_the_bug(mistake: str, solution: Sequence, nudge: str, others: Sequence[str] = ()) -> Bug:
     """Return the question for a geometry at which a mistake shows.
 
     Args:
         mistake: its name in the museum.
         solution: one such geometry.
         nudge: where to look, for those who gave a geometry at which the block is right.
+        others: mistakes that must not show at the geometry: it has to tell the blocks apart.
     """
     return Bug(
-        validate=partial(_why_wrong, mistake, nudge),
+        validate=partial(_why_wrong, mistake, nudge, others),
         solution=solution,
         kind=GEOMETRY,
         explain=partial(_what_it_is, mistake),
@@ -135,9 +136,14 @@ def dependence(block: Specimen, x: Float[Tensor, "1 *size c"]) -> Bool[Tensor, "
     return ((block(changed) - block(x)).abs() > 1e-10).any(-1).flatten(1).T
 
 
-def _why_wrong(mistake: str, nudge: str, geometry: Sequence) -> str:
+def _why_wrong(mistake: str, nudge: str, others: Sequence[str], geometry: Sequence) -> str:
     grid = _grid(geometry)
     if what_goes_wrong(MUSEUM[mistake].specimen, grid):
+        if any(what_goes_wrong(MUSEUM[other].specimen, grid) for other in others):
+            return (
+                f"With {_in_words(grid)} this block is wrong, but another one of the group is too. "
+                "Find a geometry at which this one is wrong alone."
+            )
         return ""
     return f"With {_in_words(grid)} this block is right. {nudge}"
 

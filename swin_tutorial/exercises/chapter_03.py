@@ -173,6 +173,22 @@ MASK_MISTAKES = (
     "mask of the wrong size of map",
 )
 
+# Each mistake: a geometry at which it shows alone, and where to look.
+BLOCKS = {
+    "seam at the wrong token": (
+        (8, 8, 4, 1),
+        "Where is the cut in the last window, and where should it be? Some shifts hide it.",
+    ),
+    "padding mask not rolled": (
+        (7, 7, 4, 2),
+        "Where does the padding stand once the map is rolled? It needs padding and a roll to show.",
+    ),
+    "labels read as w by h": (
+        (8, 12, 4, 2),
+        "`[::-1]` turns (height, width) around. On which maps does that change nothing?",
+    ),
+}
+
 EXERCISES = {
     "same_region": Exercise(
         same_region,
@@ -357,19 +373,10 @@ EXERCISES = {
         ),
         picture="mask",
     ),
-    "block_3a": find_the_bug(
-        "seam at the wrong token",
-        (8, 12, 4, 1),
-        "Where is the cut in the last window, and where should it be? Some shifts hide it.",
-    ),
-    "block_3b": find_the_bug(
-        "padding mask not rolled",
-        (7, 9, 4, 2),
-        "Where does the padding stand once the map is rolled? It needs padding and a roll to show.",
-    ),
-    "block_3c": find_the_bug(
-        "labels read as w by h",
-        (8, 12, 4, 1),
-        "`[::-1]` turns (height, width) around. On which maps does that change nothing?",
-    ),
+    **{
+        f"block_3{letter}": find_the_bug(
+            mistake, solution, nudge, [other for other in BLOCKS if other != mistake]
+        )
+        for letter, (mistake, (solution, nudge)) in zip("abc", BLOCKS.items(), strict=True)
+    },
 }

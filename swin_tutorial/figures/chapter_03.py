@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
@@ -21,11 +22,12 @@ from swin_tutorial.figures.maps import (
     write_on_token,
 )
 from swin_tutorial.figures.masks import draw_mask, mask_legend
-from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, INK, PADDING, QUERY, region_color, show
+from swin_tutorial.figures.style import ALLOWED, FORBIDDEN, INK, PADDING, QUERY, TEXT, show
 from swin_tutorial.grid import WindowGrid
-from swin_tutorial.windows import cyclic_shift, pad_to_windows, size_text, window_partition
+from swin_tutorial.windows import cyclic_shift, pad_to_windows, window_partition
 
 _WRONG = "#CC3311"
+_STRIPS = "#5A5A5A", "#8A8A8A", "#B4B4B4"  # grays: a strip is no region yet
 
 
 def regions_and_mask(
@@ -35,20 +37,29 @@ def regions_and_mask(
     window: int,
     window_size: int,
 ) -> None:
-    """Show the rolled photograph, its regions beside it, and the mask of one window."""
+    """Show the rolled photograph, its regions beside it, and the mask of one window.
+
+    In that window rows from two places meet; the seam is drawn, with what lies on its two sides.
+    """
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), width_ratios=[1.5, 1.5, 1.12])
-    draw_picture(axes[0], tokens, "1 · the rolled photograph")
-    draw_regions(axes[1], labels, "2 · where each token comes from", strength=1.0)
+    draw_picture(axes[0], tokens, "the rolled photograph")
+    draw_regions(axes[1], labels, "the region of each token")
+    top, left = (window_size * place for place in divmod(window, labels.shape[1] // window_size))
+    seam = top + int((labels[top : top + window_size, left] == labels[top, left]).sum())
     for one in axes[:2]:
         draw_windows(one, tuple(labels.shape), window_size)
         _outline_window(one, window, labels.shape[1], window_size)
+        _dash(one, [left, left + window_size], [seam, seam])
+    for row, text in ((seam - 1, "mouth"), (seam, "forehead")):
+        write_on_token(axes[0], (row, left + (window_size - 1) / 2), text, 11.0)
     of_windows = _by_window(labels, window_size)
-    draw_mask(axes[2], mask, f"3 · the mask of window {window}", of_windows[window])
+    draw_mask(axes[2], mask, f"the mask of window {window}", of_windows[window])
     _name_axes(axes[2], "region")
     mask_legend(figure, loc="outside lower right", ncols=2)
     show(
         figure,
-        f"Left, the rolled photograph of a cat in windows; window {window} is outlined. Middle, "
+        f"Left, the rolled photograph of a cat in windows; window {window} is outlined, and a "
+        "dashed seam separates the mouth in its upper half from the forehead below. Middle, "
         f"the same map in flat colors, each token with the number of its region. Right, the "
         f"{len(mask)} by {len(mask)} mask of that window, with the regions along both sides.",
     )
@@ -59,7 +70,7 @@ def one_axis(size: int, window_size: int, shift_size: int) -> None:
     axis = Axis(size, window_size, shift_size)
     masks, strips = axis.mask(), axis.strips().view(-1, window_size)
     figure, axes = plt.subplots(
-        1, 1 + len(masks), figsize=(10.5, 3.9), width_ratios=[2.1, *[1] * len(masks)]
+        1, 1 + len(masks), figsize=(9.5, 3.6), width_ratios=[2.1, *[1] * len(masks)]
     )
     _draw_columns(axes[0], axis)
     for number, (one, mask) in enumerate(zip(axes[1:], masks, strict=True)):
@@ -68,37 +79,9 @@ def one_axis(size: int, window_size: int, shift_size: int) -> None:
     mask_legend(figure, loc="outside lower right", ncols=2)
     show(
         figure,
-        f"Left, a column of {size} rows, cut into strips by color, before the roll and after it; "
+        f"Left, a column of {size} rows, cut into strips by shade, before the roll and after it; "
         f"brackets say how many rows of which strip each window holds. Right, the {window_size} by "
         f"{window_size} mask of each window: light where query and key are of one strip.",
-    )
-
-
-def lost_keys(shares: Sequence[tuple[int, float]], window_size: int, shift_size: int) -> None:
-    """Show on square maps which queries lose keys; ``shares`` holds each side and the share."""
-    figure, axes = plt.subplots(1, len(shares), figsize=(9, 3.5))
-    colors = ListedColormap([ALLOWED, FORBIDDEN])
-    for one, (side, share) in zip(axes, shares, strict=True):
-        last = side - window_size
-        loses = [[int(max(y, x) >= last) for x in range(side)] for y in range(side)]
-        one.imshow(loses, cmap=colors, vmin=0, vmax=1, extent=(0, side, side, 0))
-        one.set(title=f"{side} × {side}: {share:.0%}", xticks=[], yticks=[])
-        for cut in range(0, side + 1, window_size):
-            one.plot([0, side], [cut, cut], [cut, cut], [0, side], color="#888888", lw=0.8)
-        for spine in one.spines.values():
-            spine.set_visible(False)
-    handles = [
-        Patch(fc=FORBIDDEN, ec=INK, label="this query loses keys"),
-        Patch(fc=ALLOWED, ec=INK, label="this query may see its whole window"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    show(
-        figure,
-        "Square maps of "
-        + ", ".join(f"{side}" for side, _ in shares)
-        + f" tokens a side, rolled by {shift_size} and cut into windows of {window_size}. The last "
-        "row and the last column of windows are dark: a thin border of the largest map, and three "
-        "of the four windows of the smallest.",
     )
 
 
@@ -109,13 +92,13 @@ def patterns(masks: Bool[Tensor, "p t t"], names: Sequence[str], window: int, sh
     for one, mask, name in zip(axes, masks, names, strict=True):
         draw_mask(one, mask)
         _remove_lines(one)
-        one.set(xlabel=name, ylabel="")
+        one.set(xlabel=f"key\n{name}", ylabel="")
         if not mask[0, -window]:  # the first row and the last: rows are separated
             for start, stop, text in ((0, cut, f"{long} rows"), (cut, window**2, f"{shift} rows")):
                 _bracket_above(one, start, stop, 8, text)
         if not mask[0, window - 1]:  # the first column and the last
-            for start, stop in ((0, long), (long, window)):
-                _bracket_above(one, start, stop, 2, str(stop - start))
+            _bracket_above(one, 0, long, 2, str(long))
+            _bracket_above(one, long, window, 2, f"{shift} tokens", to_the_right=True)
     axes[0].set_ylabel("query")
     figure.get_layout_engine().set(rect=(0, 0, 1, 0.93))  # room for the brackets
     mask_legend(figure, loc="outside lower center", ncols=2)
@@ -134,42 +117,44 @@ def padding(size: tuple[int, int], window_size: int, shift_size: int) -> None:
     real = pad_to_windows(torch.ones(1, *size, 1), window_size)
     is_padding = cyclic_shift(real == 0, grids[0].effective_shift)[0, :, :, 0]
     figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), width_ratios=[1.4, 1, 1])
-    draw_regions(axes[0], labels, "padded and rolled (hatched: padding)", is_padding, strength=1.0)
+    draw_regions(axes[0], labels, "padded and rolled (hatched: padding)", is_padding)
     for y, x in is_padding.nonzero().tolist():
         write_on_token(axes[0], (y, x), str(int(labels[y, x])), 8.3)
     draw_windows(axes[0], tuple(labels.shape), window_size)
     last = _by_window(is_padding, window_size)[-1]
     _outline_window(axes[0], len(_by_window(labels, window_size)) - 1, labels.shape[1], window_size)
-    between, leak = last[:, None] & last, ~last[:, None] & last
+    between, mixed = last[:, None] & last, last[:, None] != last
     for one, grid in zip(axes[1:], grids, strict=True):
         mask, of_tokens = grid.mask()[-1], _by_window(grid.region_ids(), window_size)[-1]
         draw_mask(one, mask, f'last window, padding="{grid.padding[0]}"', of_tokens)
         _name_axes(one, "label")
-        _tint(one, mask & between, PADDING)
-        _tint(one, mask & leak, QUERY)
+        _tint(one, mask & between, PADDING, hatch="///")
+        _tint(one, mask & mixed, QUERY)
     handles = [
         Patch(fc=ALLOWED, ec=INK, label="may attend"),
-        Patch(fc=PADDING, ec=INK, label="padding may see padding"),
-        Patch(fc=QUERY, ec=INK, label="image may see padding"),
+        Patch(fc=PADDING, ec="white", hatch="///", label="padding and padding"),
+        Patch(fc=QUERY, ec=INK, label="image and padding"),
         Patch(fc=FORBIDDEN, ec=INK, label="may not"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     show(
         figure,
         "Left, a padded and rolled map by region; the padding is hatched and has numbers of its "
-        "own. Right, the last window's mask twice: with padding in regions of its own no query of "
-        "the image sees padding; with padding labeled like image, cells in orange show that some "
-        "do.",
+        "own. Right, the last window's mask twice: with padding in regions of its own, image and "
+        "padding never see each other; with padding labeled like image, cells in orange show where "
+        "they do.",
     )
 
 
 def labelings(maps: dict[str, Shaped[Tensor, "h w"]], window_size: int) -> None:
     """Show one map labeled in several ways; lines run where a window changes its label."""
-    figure, axes = plt.subplots(1, len(maps), figsize=(11, 2.9))
+    figure, axes = plt.subplots(1, len(maps), figsize=(11, 3.1))
     for one, (title, labels) in zip(axes, maps.items(), strict=True):
-        draw_regions(one, labels.long(), title, strength=1.0)
+        draw_regions(one, labels.long(), title)
         draw_windows(one, tuple(labels.shape), window_size)
         _outline_borders(one, labels, window_size)
+    dashed = Line2D([], [], color=QUERY, lw=2.6, ls=(0, (2, 1)), label="two labels in one window")
+    figure.legend(handles=[dashed], loc="outside lower center")
     show(
         figure,
         "The same rolled map with its labels, drawn for "
@@ -179,33 +164,73 @@ def labelings(maps: dict[str, Shaped[Tensor, "h w"]], window_size: int) -> None:
     )
 
 
-def suspect(
-    got: Float[Tensor, "1 m q k"], wanted: Bool[Tensor, "n t t"], labels: Int[Tensor, "h w"]
+def repairs(
+    stages: dict[str, Float[Tensor, "1 m q k"]],
+    wanted: Bool[Tensor, "n t t"],
+    labels: Int[Tensor, "h w"],
 ) -> None:
-    """Show an additive mask, window by window, above the mask that is wanted."""
+    """Show an additive mask after each repair, window by window; wrong cells are outlined.
+
+    A single row is drawn as it broadcasts: the same for every query of every window.
+    """
     count, tokens = wanted.shape[:2]
     of_windows = _by_window(labels, round(tokens**0.5))
-    figure, axes = plt.subplots(2, count, figsize=(1.55 * count + 0.8, 3.8), squeeze=False)
-    for number in range(count):
-        upper, lower = axes[:, number]
-        draw_mask(lower, wanted[number], labels=of_windows[number])
-        if number < got.shape[1]:
-            draw_mask(upper, got[0, number] == 0)
-            if got.shape[1:] == wanted.shape:
-                _outline_wrong(upper, (got[0, number] == 0) != wanted[number])
-        else:
-            frame_tokens(upper, (1, 1), "")
-            upper.text(tokens / 2, tokens / 2, "nothing", ha="center")
-        upper.set(xlim=(0, tokens), ylim=(tokens, 0), title=f"window {number}")
-        for one in (upper, lower):
-            one.set(xlabel="", ylabel="")
-    axes[0, 0].set_ylabel("returned")
-    axes[1, 0].set_ylabel("wanted")
+    figure, axes = plt.subplots(len(stages), count, figsize=(7.4, 2.05 * len(stages)))
+    for line, (name, got) in zip(axes, stages.items(), strict=True):
+        allowed = got[0] == 0
+        if allowed.shape[:2] == (1, 1):
+            allowed = allowed.expand_as(wanted)
+        for number, one in enumerate(line):
+            draw_mask(one, allowed[number], labels=of_windows[number])
+            one.set(xlabel="", ylabel="", xlim=(0, tokens), ylim=(tokens, 0))
+            if allowed.shape == wanted.shape:
+                _outline_wrong(one, allowed[number] != wanted[number])
+            else:
+                one.set(xticks=[], yticks=[])
+                one.tick_params(which="minor", length=0)
+                text = f"{allowed.shape[1]} windows ×\n{tokens} tokens"
+                one.text(tokens / 2, 0.65 * tokens, text, ha="center", va="center", color=INK)
+        line[0].set_ylabel(name)
+    for number, one in enumerate(axes[0]):
+        one.set_title(f"window {number}")
+    handles = [
+        Patch(fc=ALLOWED, ec=TEXT, label="may attend"),
+        Patch(fc=FORBIDDEN, ec=TEXT, label="may not"),
+        Patch(fc="none", ec=_WRONG, label="wrong"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     show(
         figure,
-        f"Above, the returned mask of each of {count} windows; it has the shape "
-        f"{size_text(tuple(got.shape))}. Below, the {tokens} by {tokens} mask that each window "
-        "should have, with the regions along its sides. Cells that differ are outlined.",
+        f"The masks of {count} windows in {len(stages)} rows: {', '.join(stages)}. Regions stand "
+        "along the sides. In the first row nothing is forbidden, and cells that should be are "
+        "outlined; in the last row the masks are right.",
+    )
+
+
+def one_query(
+    tokens: Float[Tensor, "1 m m c"], masks: dict[str, Bool[Tensor, "t"]], query: tuple[int, int]
+) -> None:
+    """Show one window's photograph under several masks: what the query may not see is crossed out.
+
+    Args:
+        tokens: the window's tokens.
+        masks: the query's row of each mask, by title.
+        query: (row, column) in the window.
+    """
+    side = tokens.shape[1]
+    figure, axes = plt.subplots(1, len(masks), figsize=(3.5 * len(masks), 3.6))
+    for one, (title, row) in zip(axes, masks.items(), strict=True):
+        draw_picture(one, tokens, title)
+        for y, x in (~row.view(side, side)).nonzero().tolist():
+            cover = {"fc": (*to_rgb(FORBIDDEN), 0.85), "ec": "white", "lw": 0.6}
+            one.add_patch(Rectangle((x, y), 1, 1, **cover))
+            write_on_token(one, (y, x), "×", 13.0)
+        frame = {"fill": False, "ec": QUERY, "lw": 4, "zorder": 4}
+        one.add_patch(Rectangle(query[::-1], 1, 1, **frame))
+    show(
+        figure,
+        f"One window of the rolled photograph, {len(masks)} times: {', '.join(masks)}. A query at "
+        "the mouth is outlined in orange; tokens that it may not see are dark and crossed out.",
     )
 
 
@@ -234,7 +259,7 @@ def _draw_columns(axes: Axes, axis: Axis) -> None:
     titles = "before the roll", "rolled, in windows"
     for column, rows, title in zip((before, after), (range(size), rolled), titles, strict=True):
         for place, row in enumerate(rows):
-            color = region_color(home[row])
+            color = _STRIPS[home[row] % len(_STRIPS)]
             axes.add_patch(Rectangle((column, place), 1, 1, fc=color, ec="white", lw=0.8))
             write_on_token(axes, (place, column), str(row), min(11.0, 100 / size))
         axes.text(column + 0.5, -0.25, title, ha="center", va="bottom")
@@ -273,13 +298,19 @@ def _bracket_beside(axes: Axes, start: int, stop: int, edge: int, side: int, tex
     axes.text(far + 0.1 * side, (start + stop) / 2, text, ha=align, va="center", fontsize=9.5)
 
 
-def _bracket_above(axes: Axes, start: int, stop: int, height: int, text: str) -> None:
-    """Draw a bracket over some columns, ``height`` cells above the axes."""
+def _bracket_above(
+    axes: Axes, start: int, stop: int, height: int, text: str, to_the_right: bool = False
+) -> None:
+    """Draw a bracket over some columns, ``height`` cells above the axes.
+
+    ``to_the_right``: the text is longer than the bracket, and begins where it begins.
+    """
     low, high = -height, -height - 1.2
     across = [start + 0.3, start + 0.3, stop - 0.3, stop - 0.3]
     color = mpl.rcParams["text.color"]
     axes.plot(across, [low, high, high, low], color=color, lw=1.2, clip_on=False)
-    axes.text((start + stop) / 2, high - 0.7, text, ha="center", va="bottom", fontsize=9)
+    where, align = (start, "left") if to_the_right else ((start + stop) / 2, "center")
+    axes.text(where, high - 0.7, text, ha=align, va="bottom", fontsize=9)
 
 
 def _outline_window(axes: Axes, window: int, width: int, window_size: int) -> None:
@@ -311,6 +342,6 @@ def _outline_wrong(axes: Axes, wrong: Bool[Tensor, "q k"]) -> None:
         axes.add_patch(Rectangle((x, y), 1, 1, fill=False, ec=_WRONG, lw=1.1, zorder=3))
 
 
-def _tint(axes: Axes, cells: Bool[Tensor, "q k"], color: str) -> None:
+def _tint(axes: Axes, cells: Bool[Tensor, "q k"], color: str, hatch: str = "") -> None:
     for y, x in cells.nonzero().tolist():
-        axes.add_patch(Rectangle((x, y), 1, 1, fc=to_rgb(color), ec="white", lw=0.5))
+        axes.add_patch(Rectangle((x, y), 1, 1, fc=to_rgb(color), ec="white", lw=0.5, hatch=hatch))

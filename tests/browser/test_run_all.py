@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-WITH_EXPLORER = ("00_start_here", "03_mask_construction", "09_mask_explorer")
+WITH_EXPLORER = ("00_start_here", "09_mask_explorer")
 ARE_WHOLE = """async images => {
     await Promise.allSettled(images.map(image => image.decode()));
     return images.every(image => image.naturalWidth > 0);

@@ -138,3 +138,16 @@ def test_chapter_03_says_that_its_blocks_pass_the_usual_test(name):
     assert "8x8 tokens, windows of 4x4 and a shift of 2x2 this block is right" in (
         verify(name, (8, 8, 4, 2)).message
     )
+
+
+@pytest.mark.parametrize("name", ["block_3a", "block_3b", "block_3c"])
+def test_chapter_03_asks_for_a_geometry_that_tells_its_blocks_apart(name):
+    assert "another one of the group is too" in verify(name, (7, 9, 4, 1)).message
+    for geometry in [(5, 9, 4, 1), (7, 10, 4, 1), (9, 5, 4, 1)]:
+        assert verify(name, geometry).status == "wrong"
+    for other in {"block_3a", "block_3b", "block_3c"} - {name}:
+        assert "this block is right" in verify(other, BUGS[name].solution).message
+
+
+def test_a_seam_at_half_a_window_is_right_with_padding_too():
+    assert "this block is right" in verify("block_3a", (7, 9, 4, 2)).message

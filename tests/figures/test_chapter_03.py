@@ -60,12 +60,17 @@ def test_the_photograph_stands_beside_its_regions_and_the_mask_names_them(shown)
     ids = GRID.region_ids()
     draw.regions_and_mask(x, ids, GRID.mask()[4], 4, 4)
     photograph, regions, mask = shown[0].axes
-    assert not photograph.texts
+    assert [(int(t.get_position()[1]), t.get_text()) for t in photograph.texts] == [
+        (5, "mouth"),
+        (6, "forehead"),
+    ]
     assert not colored(photograph, figures.region_color(5).upper())
     assert numbers(regions) == {(y, x): str(int(ids[y, x])) for y in range(8) for x in range(12)}
     for axes in (photograph, regions):
         outline = axes.patches[-1]
         assert (outline.get_y(), outline.get_x(), outline.get_width()) == (4, 4, 4)
+        seam = next(line for line in axes.lines if line.get_linestyle() == "--")
+        assert seam.get_xydata().tolist() == [[4, 6], [8, 6]]
     assert np.array_equal(mask.images[0].get_array(), GRID.mask()[4].numpy())
     assert ticks(mask.xaxis) == ticks(mask.yaxis) == ["10", "2"]
 
@@ -89,40 +94,27 @@ def test_brackets_count_the_rows_of_each_strip_in_each_window(shown, geometry, b
     assert ticks(last.xaxis) == ["2", "0"]
 
 
-def test_queries_that_lose_keys_are_dark(shown):
-    shares = []
-    for side in (28, 14):
-        shares.append(
-            (side, float((~WindowGrid((side, side), 7, 3).mask().all(-1)).float().mean()))
-        )
-    draw.lost_keys(shares, 7, 3)
-    for axes, (side, share) in zip(shown[0].axes, shares, strict=True):
-        assert axes.images[0].get_array().mean() == pytest.approx(share)
-        assert f"{share:.0%}" in axes.get_title()
-        assert str(side) in axes.get_title()
-
-
 def test_brackets_over_the_patterns_say_what_meets(shown):
     masks = WindowGrid((14, 14), 7, 3).mask()
     draw.patterns(masks, ["interior", "right", "bottom", "corner"], 7, 3)
     brackets = [[text.get_text() for text in axes.texts] for axes in shown[0].axes]
-    rows, tokens = ["4 rows", "3 rows"], ["4", "3"]
+    rows, tokens = ["4 rows", "3 rows"], ["4", "3 tokens"]
     assert brackets == [[], tokens, rows, [*rows, *tokens]]
 
 
 def test_padding_carries_its_numbers_and_each_kind_of_cell_its_color(shown):
-    draw.padding((7, 10), 4, 2)
-    grid, attend = (WindowGrid((7, 10), 4, 2, way) for way in ("mask", "attend"))
+    draw.padding((7, 11), 4, 2)
+    grid, attend = (WindowGrid((7, 11), 4, 2, way) for way in ("mask", "attend"))
     ids = grid.region_ids()
     regions, ours, theirs = shown[0].axes
     assert numbers(regions) == {(y, x): str(int(ids[y, x])) for y in range(8) for x in range(12)}
-    assert sum(bool(patch.get_hatch()) for patch in regions.patches) == 8 * 12 - 7 * 10
+    assert sum(bool(patch.get_hatch()) for patch in regions.patches) == 8 * 12 - 7 * 11
     rows, columns = (axis.positions_before_roll()[-4:] for axis in grid.axes)
-    pads = ((rows >= 7)[:, None] | (columns >= 10)).flatten()
+    pads = ((rows >= 7)[:, None] | (columns >= 11)).flatten()
     for axes, mask in ((ours, grid.mask()[-1]), (theirs, attend.mask()[-1])):
         for color, cells in (
             (figures.PADDING, mask & pads[:, None] & pads),
-            (figures.QUERY, mask & ~pads[:, None] & pads),
+            (figures.QUERY, mask & (pads[:, None] != pads)),
         ):
             assert colored(axes, color) == set(map(tuple, cells.nonzero().tolist()))
     assert not colored(ours, figures.QUERY)
@@ -147,17 +139,28 @@ def test_equal_partitions_have_equal_borders(shown):
     assert len(third - first) == 2
 
 
-def test_a_suspect_is_drawn_window_by_window_and_wrong_cells_are_outlined(shown):
+def test_each_repair_is_a_row_and_wrong_cells_are_outlined(shown):
     grid = WindowGrid((8, 8), 4, 2)
     wanted, ids = grid.mask(), grid.region_ids()
-    draw.suspect(torch.zeros(1, 1, 1, 16), wanted, ids)
-    assert [[t.get_text() for t in axes.texts] for axes in shown[0].axes[:4]] == [
-        [],
-        *[["nothing"]] * 3,
-    ]
-    draw.suspect(torch.zeros(1, 4, 16, 16), wanted, ids)
-    outlined = [len(axes.patches) for axes in shown[1].axes]
-    assert outlined == [*(~wanted).sum((1, 2)).tolist(), 0, 0, 0, 0]
-    lower = shown[1].axes[4:]
-    assert np.array_equal(lower[3].images[0].get_array(), wanted[3].numpy())
-    assert ticks(lower[2].yaxis) == ["7", "1"]
+    right = torch.zeros(wanted.shape).masked_fill(~wanted, -torch.inf)[None]
+    stages = {"found": torch.zeros(1, 1, 1, 16), "A": right[:, :, :4], "B": right}
+    draw.repairs(stages, wanted, ids)
+    found, after_a, after_b = (shown[0].axes[start : start + 4] for start in (0, 4, 8))
+    assert [len(axes.patches) for axes in found] == (~wanted).sum((1, 2)).tolist()
+    assert [axes.texts[0].get_text() for axes in after_a] == ["4 windows ×\n16 tokens"] * 4
+    assert not any(axes.patches for axes in [*after_a, *after_b])
+    assert np.array_equal(after_b[3].images[0].get_array(), wanted[3].numpy())
+    assert ticks(after_b[2].yaxis) == ["7", "1"]
+    assert [line[0].get_ylabel() for line in (found, after_a, after_b)] == list(stages)
+
+
+def test_what_a_query_may_not_see_is_crossed_out(shown):
+    row = GRID.mask()[4, 5]
+    window = photograph_tokens("chelsea", 4, 4)
+    draw.one_query(window, {"none": torch.ones_like(row), "mask": row}, (1, 2))
+    without, masked = shown[0].axes
+    assert not without.texts
+    assert set(numbers(masked)) == {(y, x) for y in (2, 3) for x in range(4)}
+    assert colored(masked, figures.FORBIDDEN.upper()) == set(numbers(masked))
+    outline = masked.patches[-1]
+    assert (outline.get_y(), outline.get_x()) == (1, 2)

@@ -272,10 +272,12 @@ class RealTokensSeePadding(Specimen):
 )
 class SeamAtTheWrongToken(Specimen):
     def strips(self, size, full, window, shift, axis):
+        right = super().strips(size, full, window, shift, axis)
         if shift == 0 or self.periodic[axis]:
-            return super().strips(size, full, window, shift, axis)
+            return right
         rolled = torch.arange(full)
-        return rolled // window + (rolled >= full - window + shift)
+        strips = rolled // window + (rolled >= full - window + shift)
+        return strips.where(right < full, full)  # padding is labeled as it should be
 
 
 @mistake(

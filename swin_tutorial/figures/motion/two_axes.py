@@ -32,7 +32,7 @@ from swin_tutorial.figures.motion.animation import (
     write_below,
 )
 from swin_tutorial.figures.motion.pieces import shifted_grid
-from swin_tutorial.figures.style import ALLOWED, INK, PADDING
+from swin_tutorial.figures.style import ALLOWED, INK, PADDING, TEXT
 from swin_tutorial.grid import WindowGrid
 from swin_tutorial.windows import Size, window_partition
 
@@ -194,6 +194,7 @@ class _AndStage:
                 axes, corner[0] + self.length / 2, corner[1] - 18, f"{name}, {t} × {t}", ha="center"
             )
             draw_outline(axes, *corner, self.length, self.length, PADDING, 1)
+            self._draw_arrow(axes, axis)
         draw_outline(axes, *self.result, self.length, self.length, PADDING, 1)
         draw_band(axes, x, y - _BAND, self.cell, self.ids)
         draw_band(axes, x - _BAND, y, self.cell, self.ids, upright=True)
@@ -209,6 +210,13 @@ class _AndStage:
         draw_band(axes, x - _BAND, y, self.block, self.strips[axis], upright=True, color=_STRIP)
         draw_cells(axes, x, y, self.block, mask_colors(self.small[axis]))
         draw_outline(axes, x, y, length, length, INK, 1.5)
+
+    def _draw_arrow(self, axes: Axes, axis: int) -> None:
+        """Draw an arrow from an axis's small mask to the large one."""
+        (x, y), side = self.corners[axis], len(self.small[axis]) * self.block
+        start, stop = x + side + 12, self.large[axis][0] - 12
+        arrow = {"arrowstyle": "->", "color": TEXT, "lw": 1.6}
+        axes.annotate("", (stop, y + side / 2), (start, y + side / 2), arrowprops=arrow)
 
 
 def _place_resized(sheet: Image.Image, sprite: Image.Image, corner: Point, length: Length) -> None:
