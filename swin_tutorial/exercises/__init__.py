@@ -6,6 +6,14 @@ gives gets the sentence that helps; many of these mistakes are the audit's
 (``swin_tutorial.audit.museum``).
 """
 
-from swin_tutorial.exercises.check import EXERCISES, Verdict, check, diagnose, reveal, verify
+from swin_tutorial.exercises.check import (
+    EXERCISES,
+    Verdict,
+    check,
+    choose,
+    diagnose,
+    reveal,
+    verify,
+)
 
-__all__ = ["EXERCISES", "Verdict", "check", "diagnose", "reveal", "verify"]
+__all__ = ["EXERCISES", "Verdict", "check", "choose", "diagnose", "reveal", "verify"]

@@ -1,14 +1,18 @@
-"""Chapter 06, from block to model: a block's branches, tokens of a stage, merging, drop path."""
+"""Chapter 06, from block to model: the lines of the model that its reader writes, drop path."""
 
 import math
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor
 
+from swin_tutorial.audit.dependence import random_map
 from swin_tutorial.exercises.branches import (
     Branch,
+    Step,
     block_of,
     draw_block,
     norm_after,
@@ -19,9 +23,62 @@ from swin_tutorial.exercises.branches import (
     two_branches,
 )
 from swin_tutorial.exercises.bugs import find_the_bug
-from swin_tutorial.exercises.exercise import Exercise, WrongWay, random_tensor
+from swin_tutorial.exercises.chapter_04 import Attention, shifted_block
+from swin_tutorial.exercises.exercise import Exercise, WrongWay, from_museum, random_tensor
 
-# --- 6.1: a block ---
+# --- 6.1: attention in windows, from the functions of chapters 01 to 04 ---
+
+
+class WindowAttention(Attention):
+    """Stands for the chapter's module: without a mask, every token of a window sees every other."""
+
+    def __call__(self, windows: Tensor, mask: Tensor | None = None) -> Tensor:
+        tokens, count = windows.shape[2], windows.shape[1]
+        everyone = torch.ones(count, tokens, tokens, dtype=torch.bool)
+        return super().__call__(windows, everyone if mask is None else mask)
+
+    def __repr__(self) -> str:
+        return "attn"
+
+
+def attend_in_windows(x: Tensor, attn: Callable, window_size: int, shift: int) -> Tensor:
+    return shifted_block(x, window_size, shift, attn)
+
+
+WINDOW_WAYS = from_museum(
+    lambda kind, x, attn, window_size, shift: kind((window_size,) * 2, (shift,) * 2)(x),
+    "no mask",
+    "mask inverted",
+    "not shifted",
+    "shifted on one axis only",
+    "rolled the wrong way",
+    "roll forgotten",
+    "shift not undone",
+    "shift undone the wrong way",
+    "shift kept on a one-window axis",
+    "mask keeps the shift that the roll dropped",
+    "labels not rolled",
+    "labels of the plain windows",
+    "labels read as w by h",
+    "height and width swapped in window_reverse",
+)
+
+
+def window_case(size: tuple[int, int], window_size: int, shift: int) -> tuple:
+    x = random_map(size, 3, torch.float64, batch=2)
+    return x, WindowAttention(window_size), window_size, shift
+
+
+def draw_windows(rng: random.Random) -> tuple:
+    """Return a map of several windows on both axes, or of one window."""
+    window_size = rng.randint(2, 4)
+    rows, columns = rng.choice([(1, 1), (2, 3), (3, 2), (2, 2)])
+    return window_case(
+        (rows * window_size, columns * window_size), window_size, rng.randrange(window_size)
+    )
+
+
+# --- 6.2: a block ---
 
 swin_block = block_of(two_branches, norm_before)
 
@@ -66,146 +123,59 @@ BLOCK_WAYS = (
 )
 
 
-# --- 6.3: the tokens of a stage ---
+def draw_swin_block(rng: random.Random) -> tuple:
+    x, norm1, attend, *others = draw_block(rng)
+    return x, norm1, replace(attend, name="attend_in_windows"), *others
 
 
-def tokens_in_stage(height: int, width: int, stage: int) -> int:
-    pixels = 4 * 2**stage  # rounding up step by step is rounding up once
-    return math.ceil(height / pixels) * math.ceil(width / pixels)
+# --- 6.3: the joining of patch merging ---
 
 
-STAGE_WAYS = (
-    WrongWay(
-        "rounded down",
-        "You lose the pixels that do not fill a token. Odd sides are padded, so round up: "
-        "-(-a // b), or math.ceil.",
-        lambda height, width, stage: (height // (4 * 2**stage)) * (width // (4 * 2**stage)),
-    ),
-    WrongWay(
-        "stages counted from 1",
-        "You halved once too few: stage 0 has not been merged, stage 1 once. A token of stage s "
-        "has 4 · 2**s pixels a side.",
-        lambda height, width, stage: tokens_in_stage(height, width, stage - 1),
-    ),
-    WrongWay(
-        "halved once too often",
-        "You halved the map of stage 0 already. Merging stands *between* stages: stage s has "
-        "seen s of them.",
-        lambda height, width, stage: tokens_in_stage(height, width, stage + 1),
-    ),
-    WrongWay(
-        "patches forgotten",
-        "You counted pixels as tokens. Patch embedding comes first and makes one token of "
-        "4 × 4 pixels.",
-        lambda height, width, stage: tokens_in_stage(4 * height, 4 * width, stage),
-    ),
-    WrongWay(
-        "a half for a quarter",
-        "You halved the number of tokens at each merging. Merging joins 2 × 2 tokens, so both "
-        "sides are halved.",
-        lambda height, width, stage: math.ceil(tokens_in_stage(height, width, 0) / 2**stage),
-    ),
-    WrongWay(
-        "rounded the product",
-        "You rounded the number of tokens. Each side is padded by itself: round the two sides, "
-        "then multiply.",
-        lambda height, width, stage: math.ceil(height * width / (4 * 2**stage) ** 2),
-    ),
-    WrongWay(
-        "sides for tokens",
-        "You gave the map's height and width. The question is for the number of tokens, their "
-        "product.",
-        lambda height, width, stage: (
-            math.ceil(height / (4 * 2**stage)),
-            math.ceil(width / (4 * 2**stage)),
-        ),
-    ),
-    WrongWay(
-        "odd row dropped at a merging",
-        "You rounded up to whole patches, but down at the mergings. There an odd side is padded "
-        "too: round up again.",
-        lambda height, width, stage: (
-            (math.ceil(height / 4) // 2**stage) * (math.ceil(width / 4) // 2**stage)
-        ),
-    ),
-    WrongWay(
-        "last pixels dropped",
-        "You rounded up at the mergings, but down to whole patches. The image is padded as well: "
-        "round up there too.",
-        lambda height, width, stage: (
-            math.ceil(height // 4 / 2**stage) * math.ceil(width // 4 / 2**stage)
-        ),
-    ),
-    WrongWay(
-        "rounded to the nearest",
-        "You rounded to the nearest number. Whatever is left over gets a token: always round up.",
-        lambda height, width, stage: round(height / (4 * 2**stage)) * round(width / (4 * 2**stage)),
-    ),
-    WrongWay(
-        "stages added, not multiplied",
-        "You divided each side by 4 · (stage + 1). Every merging halves it again: after s of them "
-        "a token has 4 · 2**s pixels a side.",
-        lambda height, width, stage: (
-            math.ceil(height / (4 * (stage + 1))) * math.ceil(width / (4 * (stage + 1)))
-        ),
-    ),
-    WrongWay(
-        "a quarter of each side",
-        "You divided each side by 4 at every merging. The number of tokens falls to a quarter, a "
-        "side to a half.",
-        lambda height, width, stage: (
-            math.ceil(height / (4 * 4**stage)) * math.ceil(width / (4 * 4**stage))
-        ),
-    ),
-)
-
-
-def draw_stage(rng: random.Random) -> tuple:
-    return rng.randint(30, 300), rng.randint(30, 300), rng.randint(0, 3)
-
-
-# --- 6.4: undo the joining ---
-
-
-def split_four(x: Tensor) -> Tensor:
-    return rearrange(x, "b h w (column row c) -> b (h row) (w column) c", row=2, column=2)
+def join_four(x: Tensor) -> Tensor:
+    return rearrange(x, "b (h row) (w column) c -> b h w (column row c)", row=2, column=2)
 
 
 def by_pattern(pattern: str):
-    """Return an attempt at splitting that is one rearrangement."""
+    """Return an attempt at joining that is one rearrangement."""
     return lambda x: rearrange(x, pattern, row=2, column=2)
 
 
-SPLIT_WAYS = (
+JOIN_WAYS = (
     WrongWay(
         "rows before columns",
         "Your upper right and lower left tokens are exchanged. The official order goes down the "
         "first column and then the second: the row changes fastest.",
-        by_pattern("b h w (row column c) -> b (h row) (w column) c"),
+        by_pattern("b (h row) (w column) c -> b h w (row column c)"),
     ),
     WrongWay(
-        "channels cut the other way",
-        "You took every fourth channel for a token. The four tokens lie one after the other, C "
-        "channels each, so c comes last in the brackets.",
-        by_pattern("b h w (c column row) -> b (h row) (w column) c"),
+        "channels mixed",
+        "You took the first channel of all four tokens, then the second. The four lie one after "
+        "the other, all channels of each: c comes last in the brackets.",
+        by_pattern("b (h row) (w column) c -> b h w (c column row)"),
     ),
     WrongWay(
-        "pixel shuffle",
-        "This is the order of PyTorch's pixel_shuffle: every fourth channel, and rows before "
+        "pixel unshuffle",
+        "This is the order of PyTorch's pixel_unshuffle: channel by channel, and rows before "
         "columns. Here the four tokens lie one after the other, down the first column first.",
-        by_pattern("b h w (c row column) -> b (h row) (w column) c"),
+        by_pattern("b (h row) (w column) c -> b h w (c row column)"),
     ),
     WrongWay(
         "four quarters",
-        "You put four copies of the small map side by side. The four tokens of a group are "
-        "neighbors: inside its brackets, h comes before row.",
-        by_pattern("b h w (column row c) -> b (row h) (column w) c"),
+        "You joined tokens that lie half a map apart. The four are neighbors: `x[:, 0::2]` takes "
+        "every second row, and in a pattern's brackets h comes before row.",
+        by_pattern("b (row h) (column w) c -> b h w (column row c)"),
     ),
     WrongWay(
         "only reshaped",
         "You read the numbers in the order in which they lie in memory. The four tokens of a "
         "group belong to two rows of the map, so the axes must change places as well.",
-        lambda x: x.reshape(len(x), 2 * x.shape[1], 2 * x.shape[2], -1),
+        lambda x: x.reshape(len(x), x.shape[1] // 2, x.shape[2] // 2, -1),
+    ),
+    WrongWay(
+        "tokens added",
+        "You added the four tokens, as pooling would. Merging keeps the channels of all four, "
+        "4C of them.",
+        lambda x: reduce(x, "b (h row) (w column) c -> b h w c", "sum", row=2, column=2),
     ),
 )
 
@@ -215,12 +185,161 @@ def numbered(*shape: int) -> Tensor:
     return torch.arange(math.prod(shape)).view(shape)
 
 
-def draw_split(rng: random.Random) -> tuple:
+def draw_join(rng: random.Random) -> tuple:
     batch, height, width, dim = (rng.randint(1, top) for top in (2, 3, 4, 3))
-    return (numbered(batch, height, width, 4 * dim),)
+    return (numbered(batch, 2 * height, 2 * width, dim),)
 
 
-# --- 6.2: drop path ---
+# --- 6.4: the shifts of a stage ---
+
+
+def shifts_of_stage(depth: int, window_size: int) -> list[int]:
+    return [block % 2 * (window_size // 2) for block in range(depth)]
+
+
+SHIFT_WAYS = (
+    WrongWay(
+        "shifted first",
+        "Your block 0 shifts. Counted from 0, the even blocks have plain windows.",
+        lambda depth, window_size: [(i + 1) % 2 * (window_size // 2) for i in range(depth)],
+    ),
+    WrongWay(
+        "all shifted",
+        "All your blocks shift, so they all have the same windows. Plain and shifted windows take "
+        "turns.",
+        lambda depth, window_size: [window_size // 2] * depth,
+    ),
+    WrongWay(
+        "a shift that grows",
+        "Your shift grows from block to block. It is half a window in every second block.",
+        lambda depth, window_size: [i * (window_size // 2) for i in range(depth)],
+    ),
+    WrongWay(
+        "half of an odd window rounded up",
+        "You rounded up. The shift of a window of 7 is 3: round down.",
+        lambda depth, window_size: [i % 2 * -(-window_size // 2) for i in range(depth)],
+    ),
+    WrongWay(
+        "a shift of 1",
+        "You shift by one token. Swin shifts by half a window.",
+        lambda depth, window_size: [i % 2 for i in range(depth)],
+    ),
+)
+
+
+def draw_stage(rng: random.Random) -> tuple:
+    return rng.randint(1, 18), rng.randint(4, 12)
+
+
+# --- 6.5: from pixels to scores ---
+
+
+class Embed(Step):
+    """Stands for patch embedding: it moves the channels to the end."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return super().__call__(rearrange(x, "b c h w -> b h w c"))
+
+
+class Norm(Step):
+    """Stands for the last norm, and takes a vector for each picture as well as a map."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.tanh(x @ self.matrix.to(x.dtype))
+
+
+class Head(Step):
+    """Stands for the head.  It is linear, so it may come before the mean as well."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.matrix.to(x.dtype) + 1
+
+
+def last_map(images: Tensor, patch_embed: Callable, stages: Sequence[Callable]) -> Tensor:
+    x = patch_embed(images)
+    for stage in stages:
+        x = stage(x)
+    return x
+
+
+def ending(finish: Callable):
+    """Return an attempt whose end is a function of the last map, the norm and the head."""
+    return lambda images, patch_embed, stages, norm, head: finish(
+        last_map(images, patch_embed, stages), norm, head
+    )
+
+
+classify = ending(lambda x, norm, head: head(norm(x).mean(dim=(1, 2))))
+
+CLASSIFY_WAYS = (
+    WrongWay(
+        "norm after the mean",
+        "You took the mean first and normalized that. Norm every token, then take the mean.",
+        ending(lambda x, norm, head: head(norm(x.mean(dim=(1, 2))))),
+    ),
+    WrongWay(
+        "norm forgotten",
+        "You left out the last norm. It stands between the last stage and the mean.",
+        ending(lambda x, norm, head: head(x.mean(dim=(1, 2)))),
+    ),
+    WrongWay(
+        "a score for each column",
+        "You took the mean over the rows alone. A token has two places, its row and its column: "
+        "take the mean over axes 1 and 2.",
+        ending(lambda x, norm, head: head(norm(x).mean(dim=1))),
+    ),
+    WrongWay(
+        "no mean",
+        "You return scores for each token. Take the mean over all tokens, axes 1 and 2.",
+        ending(lambda x, norm, head: head(norm(x))),
+    ),
+    WrongWay(
+        "the sum for the mean",
+        "You added the tokens. Take their mean.",
+        ending(lambda x, norm, head: head(norm(x).sum(dim=(1, 2)))),
+    ),
+    WrongWay(
+        "probabilities returned",
+        "You ended in a softmax. The model returns scores. The loss takes the softmax, and the "
+        "largest score is the same with and without it.",
+        ending(lambda x, norm, head: head(norm(x).mean(dim=(1, 2))).softmax(-1)),
+    ),
+    WrongWay(
+        "last stage left out",
+        "You left out the last stage. It has no merging, but it has blocks.",
+        lambda images, patch_embed, stages, norm, head: classify(
+            images, patch_embed, stages[:-1], norm, head
+        ),
+    ),
+    WrongWay(
+        "every stage reads the first map",
+        "Each of your stages reads the first map. A stage reads what the one before it returned.",
+        lambda images, patch_embed, stages, norm, head: classify(
+            images, patch_embed, stages[-1:], norm, head
+        ),
+    ),
+)
+
+
+def model_case(size: tuple[int, int, int, int], stages: int) -> tuple:
+    """Return images and the modules of a model, which all have as many channels as the images."""
+    _, dim, _, _ = size
+    matrices = random_tensor(stages + 3, dim, dim)
+    return (
+        random_tensor(*size),
+        Embed("patch_embed", matrices[0]),
+        [Step(f"stage{i}", matrices[i + 3]) for i in range(stages)],
+        Norm("norm", matrices[1]),
+        Head("head", matrices[2]),
+    )
+
+
+def draw_model(rng: random.Random) -> tuple:
+    size = rng.randint(1, 3), rng.randint(2, 4), rng.randint(2, 4), rng.randint(2, 4)
+    return model_case(size, rng.randint(2, 4))
+
+
+# --- 6.6: drop path ---
 
 
 def drop_path(branch: Tensor, keep: Tensor, rate: float) -> Tensor:
@@ -269,6 +388,12 @@ DROP_WAYS = (
         lambda branch, keep, rate: branch * keep[:, None, None] / (1 - rate),
     ),
     WrongWay(
+        "divided by the share that was kept",
+        "You divided by the share of this batch that was kept. Divide by the probability, "
+        "1 - rate. The share is random: in a batch that loses every branch it is 0.",
+        lambda branch, keep, rate: branch * keep[:, None, None, None] / keep.float().mean(),
+    ),
+    WrongWay(
         "pictures removed",
         "You removed the pictures from the batch. A picture that loses its branch still has its "
         "map: return zeros for it.",
@@ -290,23 +415,35 @@ def draw_drop(rng: random.Random) -> tuple:
 
 
 EXERCISES = {
+    "attend_in_windows": Exercise(
+        attend_in_windows,
+        [window_case((6, 9), 3, 1), window_case((4, 4), 4, 2), window_case((4, 6), 2, 0)],
+        draw_windows,
+        WINDOW_WAYS,
+    ),
     "swin_block": Exercise(
         swin_block,
-        [draw_block(random.Random(99))],
-        draw_block,
+        [draw_swin_block(random.Random(99))],
+        draw_swin_block,
         BLOCK_WAYS,
     ),
-    "tokens_in_stage": Exercise(
-        tokens_in_stage,
-        [(224, 224, 0), (224, 224, 3), (45, 30, 1), (300, 180, 3)],
-        draw_stage,
-        STAGE_WAYS,
+    "join_four": Exercise(
+        join_four,
+        [(numbered(1, 2, 2, 1),), (numbered(1, 4, 6, 2),)],
+        draw_join,
+        JOIN_WAYS,
     ),
-    "split_four": Exercise(
-        split_four,
-        [(numbered(1, 1, 1, 4),), (numbered(1, 2, 3, 8),)],
-        draw_split,
-        SPLIT_WAYS,
+    "shifts_of_stage": Exercise(
+        shifts_of_stage,
+        [(2, 4), (6, 7)],
+        draw_stage,
+        SHIFT_WAYS,
+    ),
+    "classify": Exercise(
+        classify,
+        [model_case((2, 3, 2, 4), 3)],
+        draw_model,
+        CLASSIFY_WAYS,
     ),
     "drop_path": Exercise(
         drop_path,
@@ -321,7 +458,7 @@ EXERCISES = {
     ),
     "block_6b": find_the_bug(
         "window shrunk on all axes",
-        (4, 8, 4, 2),
+        (2, 8, 4, 2),
         "The first lines run only if one window spans an axis. What happens to the *other* axis?",
     ),
     "block_6c": find_the_bug(

@@ -82,6 +82,22 @@ def check(name: str, attempt: Any) -> None:
         show_difference(verdict.got, verdict.expected, picture)
 
 
+def choose(name: str, attempt: Callable, solution: Callable) -> Callable:
+    """Return the reader's attempt if it is right, or else the folded solution, and print which.
+
+    For a function that the chapter goes on to use.
+
+    Args:
+        name: the exercise's name, as it stands in the chapter.
+        attempt, solution: the reader's function, and the chapter's.
+    """
+    if attempt is not solution and verify(name, attempt).status == "right":
+        print(f"{name}: from here on yours.")
+        return attempt
+    print(f"{name}: from here on the folded solution, until yours is right.")
+    return solution
+
+
 def verify(name: str, attempt: Any) -> Verdict:
     """Return the verdict on an attempt at exercise ``name``; see ``check``."""
     if name not in EXERCISES:

@@ -1,4 +1,4 @@
-"""The figures of chapter 06: the model, a block, patch merging, answers, reach, a pyramid.
+"""The figures of chapter 06: the model, a block, patch merging, reach, a pyramid, answers.
 
 Every picture is measured or computed: the maps are a trained model's, the masks a grid's.
 """
@@ -32,7 +32,7 @@ from swin_tutorial.model import SwinTransformer
 
 Length = float | int  # inches
 PLAIN, SHIFTED = ALLOWED, PALETTE[0]  # blocks with plain and with shifted windows
-CHANNELS = (PALETTE[0], PALETTE[2], PALETTE[6], PALETTE[1])  # of the four tokens that are merged
+CHANNELS = ("#E6E8EB", "#C2C6CC", "#9AA0A6", "#70767D")  # of the four tokens that are merged
 MONO = {"family": "DejaVu Sans Mono", "fontsize": 9}
 SMALL = {"fontsize": 9}
 
@@ -46,6 +46,8 @@ def architecture(
 ) -> None:
     """Draw a model of three stages from pixels to classes, with the maps that it makes of an image.
 
+    What it answers is left out.
+
     Args:
         model: a trained model.
         image: what it looks at.
@@ -54,44 +56,44 @@ def architecture(
     figure, axes = canvas(11, 3.9)
     maps = model.features(image)
     names = [f"{m.shape[1]} × {m.shape[2]} × {m.shape[3]}" for m in maps]
-    middle = 2.3
-    edge = draw_slab(axes, 0.08, middle, 1.35, 0, image[0, 0].numpy(), "gray")
+    middle, side = 2.3, 1.3
+    edge = draw_slab(axes, 0.08, middle, side, 0, image[0, 0].numpy(), "gray")
     write(
-        axes, 0.755, 3.3, f"{image.shape[2]} × {image.shape[3]} × {image.shape[1]}", weight="bold"
+        axes, 0.73, 3.47, f"{image.shape[2]} × {image.shape[3]} × {image.shape[1]}", weight="bold"
     )
-    write(axes, 0.755, 3.53, "pixels")
-    for stage, (side, depth) in enumerate([(1.35, 0.12), (1.0, 0.24), (0.65, 0.48)]):
-        arrow(axes, edge + 0.08, edge + 0.76, middle, "patch\nmerging" if stage else "patch\nembed")
-        left, blocks = edge + 0.84, model.layers[stage].blocks
+    write(axes, 0.73, 3.7, "pixels")
+    for stage, depth in enumerate((0.12, 0.24, 0.48)):
+        arrow(axes, edge + 0.06, edge + 0.68, middle, "patch\nmerging" if stage else "patch\nembed")
+        left, blocks = edge + 0.76, model.layers[stage].blocks
         edge = draw_slab(axes, left, middle, side, depth, strength(maps[stage]), "viridis")
         center = (left + edge) / 2
-        write(axes, center, 3.3, names[stage], weight="bold")
-        write(axes, center, 3.53, f"stage {stage}")
+        write(axes, center, 3.47, names[stage], weight="bold")
+        write(axes, center, 3.7, f"stage {stage}")
         shifts = [any(block.grid(maps[stage]).effective_shift) for block in blocks]
         draw_blocks(axes, center, 0.96, shifts)
         write(axes, center, 0.72, f"layers.{stage}", **MONO)
-    arrow(axes, edge + 0.08, edge + 0.62, middle, "norm,\nmean")
+    arrow(axes, edge + 0.06, edge + 0.6, middle, "norm,\nmean")
     pooled = reduce(model.forward_features(image), "1 h w c -> c 1", "mean").numpy()
-    left, right = edge + 0.7, edge + 0.84
+    left, right = edge + 0.68, edge + 0.82
     axes.imshow(
         pooled, extent=(left, right, middle - 0.675, middle + 0.675), cmap="viridis", aspect="auto"
     )
-    write(axes, left + 0.07, 3.3, f"{len(pooled)}", weight="bold")
-    arrow(axes, right + 0.08, right + 0.54, middle, "head")
-    draw_scores(axes, right + 0.62, middle, model(image).softmax(1)[0].tolist(), classes)
-    write(axes, right + 1.1, 3.3, f"{len(classes)}", weight="bold")
-    write(axes, right + 1.1, 3.53, "classes")
+    write(axes, left + 0.07, 3.47, f"{len(pooled)}", weight="bold")
+    arrow(axes, right + 0.06, right + 0.52, middle, "head")
+    draw_classes(axes, right + 0.6, middle, classes)
+    write(axes, right + 1.1, 3.47, f"{len(classes)}", weight="bold")
+    write(axes, right + 1.1, 3.7, "classes")
     for x, color, words in (
-        (2.4, PLAIN, "block: plain windows (W-MSA)"),
-        (6.0, SHIFTED, "block: shifted windows (SW-MSA)"),
+        (2.7, PLAIN, "block with plain windows"),
+        (6.0, SHIFTED, "block with shifted windows"),
     ):
         axes.add_patch(block_box(x, 0.12, color))
         write(axes, x + 0.4, 0.25, words, ha="left")
     show(
         figure,
         "A gray picture of a sneaker becomes a map of 16 by 16 tokens with 32 channels, then 8 by "
-        "8 with 64 and 4 by 4 with 128, passes 2, 6 and 2 blocks, and ends in ten bars. The one "
-        "for sneaker is by far the longest.",
+        "8 with 64 and 4 by 4 with 128, passes 2, 6 and 2 blocks, and ends in the names of ten "
+        "classes, a question mark beside each.",
     )
 
 
@@ -136,23 +138,12 @@ def block_box(left: Length, bottom: Length, color: str) -> Rectangle:
     return Rectangle((left, bottom), 0.28, 0.28, fc=color, ec=INK, lw=1)
 
 
-def draw_scores(
-    axes: Axes,
-    left: Length,
-    middle: Length,
-    probabilities: Sequence[float],
-    classes: Sequence[str],
-) -> None:
-    """Draw a bar for each class, its name beside it."""
-    best = int(np.argmax(probabilities))
-    for i, (share, name) in enumerate(zip(probabilities, classes, strict=True)):
+def draw_classes(axes: Axes, left: Length, middle: Length, classes: Sequence[str]) -> None:
+    """Write the name of each class, with a question mark for its score."""
+    for i, name in enumerate(classes):
         y = middle + 0.16 * (len(classes) / 2 - i - 0.5)
-        color = QUERY if i == best else "#9AA0A6"
-        axes.add_patch(Rectangle((left + 0.9, y - 0.055), max(0.45 * share, 0.01), 0.11, fc=color))
-        weight = "bold" if i == best else "normal"
-        write(axes, left + 0.86, y - 0.01, name, ha="right", weight=weight)
-        if i == best:
-            write(axes, left + 0.94 + 0.45 * share, y, f"{share:.0%}", ha="left", weight=weight)
+        write(axes, left + 0.86, y - 0.01, name, ha="right")
+        write(axes, left + 0.98, y - 0.01, "?", ha="left")
 
 
 # --- 6.2: a block ---
@@ -160,21 +151,21 @@ def draw_scores(
 
 def block() -> None:
     """Draw a block with its two branches and, below, what its window attention does to a map."""
-    figure, axes = canvas(11, 4.35)
-    draw_branches(axes, 3.4)
+    figure, axes = canvas(11, 5.4)
+    draw_branches(axes, 4.45)
     draw_window_attention(axes)
     show(
         figure,
         "Above, a line from left to right with two branches that are added back to it: norm1 and "
         "window attention, norm2 and mlp. Below, the steps of window attention on a map of nine "
-        "colored regions: roll, cut, attend under four masks, glue, roll back.",
+        "colored regions: roll, cut, attend, glue, roll back. Four masks enter the middle step "
+        "from below.",
     )
 
 
 def draw_branches(axes: Axes, y: Length) -> None:
     line = {"color": mpl.rcParams["text.color"], "lw": 1.6, "solid_capstyle": "round"}
-    axes.plot([0.7, 10.3], [y, y], **line)
-    axes.add_patch(rightward(10.2, 10.6, y, 1.6))
+    axes.add_patch(rightward(0.7, 10.6, y, 1.6))
     write(axes, 0.5, y, "x", fontsize=12, weight="bold")
     for start, end, boxes in (
         (1.1, 5.9, [(1.5, 0.8, "norm1"), (2.6, 2.6, "attend_in_windows")]),
@@ -202,38 +193,38 @@ def draw_branches(axes: Axes, y: Length) -> None:
         axes.add_patch(mpl.patches.Circle((end, y), 0.14, fc="white", ec=INK, lw=1.2, zorder=3))
         axes.text(end, y - 0.01, "+", ha="center", va="center", zorder=4, color=INK, fontsize=12)
     for x, corner in ((0.3, 2.6), (10.7, 5.2)):
-        axes.plot([corner, x], [y + 0.4, 2.75], ls=":", lw=1, color=line["color"], zorder=1)
+        axes.plot([corner, x], [y + 0.4, 3.8], ls=":", lw=1, color=line["color"], zorder=1)
 
 
 def draw_window_attention(axes: Axes) -> None:
-    """Draw the six pictures of window attention in a row: 8 x 8 tokens, windows of 4, shift 2."""
+    """Draw the steps of window attention in a row: 8 x 8 tokens, windows of 4, shift 2."""
     grid = WindowGrid((8, 8), 4, 2)
     rolled = grid.region_ids()
     home = rolled.roll((2, 2), (0, 1))
-    side, step, bottom = 1.25, 1.83, 1.05
+    side, step, bottom = 1.25, 1.83, 2.1
     lefts = [0.3 + i * step for i in range(6)]
-    for left, ids, gap in (
-        (lefts[0], home, 0),
-        (lefts[1], rolled, 0),
-        (lefts[2], rolled, 0.1),
-        (lefts[4], rolled, 0),
-        (lefts[5], home, 0),
+    names = ["the map", "rolled", "four windows", "four new windows", "one map", "in its place"]
+    for left, ids, gap, name in zip(
+        lefts, [home, *[rolled] * 4, home], [0, 0, 0.1, 0.1, 0, 0], names, strict=True
     ):
         draw_colored(axes, left, bottom, side, ids, gap)
-    for number, mask in enumerate(grid.mask()):
-        row, column = divmod(number, 2)
-        draw_small_mask(axes, lefts[3] + 0.67 * column, bottom + 0.67 * (1 - row), 0.58, mask)
-    for i, name in enumerate(["roll(x, 2)", "cut", "self.attn", "glue", "roll(x, -2)"]):
-        left = lefts[i] + side + (0.04 if i != 2 else 0.08)
-        axes.add_patch(rightward(left, lefts[i + 1] - 0.06, bottom + side / 2))
+        write(axes, left + side / 2, bottom + side + 0.2, name)
+    for i, name in enumerate(["roll(x, 2)", "cut", "attn", "glue", "roll(x, -2)"]):
+        gap = 0.05 if i in (2, 3) else 0  # between windows, half of it on each side of the map
+        left = lefts[i] + side + 0.04 + gap
+        axes.add_patch(
+            rightward(left, lefts[i + 1] - 0.06 - (0.05 if i in (1, 2) else 0), bottom + side / 2)
+        )
         write(axes, (lefts[i] + side + lefts[i + 1]) / 2, bottom - 0.2, name, **MONO)
-    for i, words in enumerate(
-        ["the map", "rolled", "four windows", "a mask for each", "one map", "in its place"]
-    ):
-        write(axes, lefts[i] + side / 2, bottom + side + 0.2, words)
+    center = (lefts[2] + side + lefts[3]) / 2
+    for number, mask in enumerate(grid.mask()):
+        draw_small_mask(axes, center - 1.41 + 0.73 * number, 0.62, 0.63, mask)
+    axes.add_patch(upward(center, 1.31, bottom - 0.33))
+    write(axes, center + 1.7, 1.05, "a mask for each window:", ha="left")
+    write(axes, center + 1.7, 0.8, "compare(label(8, 8, 4, 2), 4)", ha="left", **MONO)
     for color, x, words in ((ALLOWED, 3.6, "may attend"), (FORBIDDEN, 5.4, "masked")):
-        axes.add_patch(Rectangle((x, 0.28), 0.2, 0.2, fc=color, ec=INK, lw=0.8))
-        write(axes, x + 0.3, 0.37, words, ha="left")
+        axes.add_patch(Rectangle((x, 0.13), 0.2, 0.2, fc=color, ec=INK, lw=0.8))
+        write(axes, x + 0.3, 0.22, words, ha="left")
 
 
 def draw_colored(
@@ -272,7 +263,8 @@ def draw_small_mask(
 
 def merging() -> None:
     """Draw how four tokens become one: which four, in which order, and their channels."""
-    figure, axes = canvas(11, 3.8)
+    figure, axes = canvas(11, 3.4)
+    axes.set_ylim(0.35, 3.75)
     tokens = photograph_tokens("coffee", 6, 6)
     side, bottom, left = 2.4, 0.8, 0.15
     cell = side / 6
@@ -302,24 +294,22 @@ def merging() -> None:
     draw_channels(axes, 5.35, 2.0, CHANNELS)
     write(axes, 5.5, 3.5, "4C", weight="bold")
     write(axes, 5.5, 0.55, "torch.cat", **MONO)
-    axes.add_patch(rightward(5.72, 6.24, 2.0))
-    draw_channels(axes, 6.34, 2.0, CHANNELS)
-    write(axes, 6.49, 3.5, "4C", weight="bold")
-    write(axes, 6.49, 0.55, "norm", **MONO)
+    axes.add_patch(rightward(5.72, 6.7, 2.0))
+    write(axes, 6.2, 2.18, "norm", **MONO)
     axes.add_patch(
         Polygon(
-            [(6.75, 3.2), (6.75, 0.8), (7.55, 1.4), (7.55, 2.6)],
+            [(6.78, 3.2), (6.78, 0.8), (7.58, 1.4), (7.58, 2.6)],
             closed=True,
             fc=PLAIN,
             ec=INK,
             lw=1,
         )
     )
-    axes.text(7.15, 2.0, "linear,\nno bias", ha="center", va="center", color=INK, fontsize=9)
-    write(axes, 7.2, 0.55, "reduction", **MONO)
-    axes.add_patch(Rectangle((7.64, 1.4), 0.3, 1.2, fc=PALETTE[4], ec=INK, lw=1))
-    write(axes, 7.79, 3.5, "2C", weight="bold")
-    axes.add_patch(rightward(8.02, 8.5, 2.0))
+    axes.text(7.18, 2.0, "linear,\nno bias", ha="center", va="center", color=INK, fontsize=9)
+    write(axes, 7.18, 0.55, "reduction", **MONO)
+    axes.add_patch(Rectangle((7.66, 1.4), 0.3, 1.2, fc=PALETTE[4], ec=INK, lw=1))
+    write(axes, 7.81, 3.5, "2C", weight="bold")
+    axes.add_patch(rightward(8.04, 8.5, 2.0))
     left = 8.62
     for row in range(3):
         for column in range(3):
@@ -361,7 +351,7 @@ def draw_channels(axes: Axes, left: Length, middle: Length, colors: Sequence[str
         numbered(axes, (left + 0.15, y + 0.3), str(i))
 
 
-# --- 6.4: what the reader's model answers ---
+# --- 6.6: what the reader's model answers ---
 
 
 def answers(
@@ -370,8 +360,11 @@ def answers(
     probabilities: Float[Tensor, "n classes"],
     classes: Sequence[str],
 ) -> None:
-    """Draw eight pictures, each with the three classes that a model finds most probable."""
-    figure = plt.figure(figsize=(11, 3.3))
+    """Draw eight pictures, each with what it shows and the classes that a model finds probable.
+
+    These are the most probable one and, of the next two, those of 5 % or more.
+    """
+    figure = plt.figure(figsize=(11, 3.0))
     cells = figure.subplots(2, 8, width_ratios=[1, 1.35] * 4)
     for axes, bars, image, label, shares in zip(
         cells[:, 0::2].flat, cells[:, 1::2].flat, images, truth, probabilities, strict=True
@@ -380,74 +373,88 @@ def answers(
         axes.set(xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set_visible(False)
-        draw_three_best(bars, shares, int(label), classes)
+        axes.set_title(classes[label], fontsize=9)
+        draw_best(bars, shares, int(label), classes)
     show(
         figure,
-        "Eight pictures of clothes, beside each the three most probable classes as bars. Six are "
-        "right with about 91 percent, a coat with 59, and one sneaker is taken for an ankle boot.",
+        "Eight pictures of clothes, beside each the most probable classes as bars. Six are right "
+        "with about 91 percent, a coat with 59, and one sneaker is taken for an ankle boot.",
     )
 
 
-def draw_three_best(
+def draw_best(
     axes: Axes, shares: Float[Tensor, "classes"], truth: int, classes: Sequence[str]
 ) -> None:
     best = shares.topk(3)
     for y, (share, number) in enumerate(
         zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ):
+        if y > 0 and share < 0.05:
+            continue
         color = QUERY if y == 0 else "#9AA0A6"
         axes.add_patch(Rectangle((0, y + 0.1), max(share, 0.005), 0.26, fc=color))
         weight = "bold" if y == 0 else "normal"
         axes.text(0, y, classes[number], va="bottom", weight=weight, **SMALL)
         axes.text(share + 0.03, y + 0.24, f"{share:.0%}", va="center", **SMALL)
-    if best.indices[0] != truth:
-        axes.text(
-            0, 3.25, f"✗ it is a {classes[truth].lower()}", va="center", weight="bold", **SMALL
-        )
+    mark = "✓ right" if best.indices[0] == truth else "✗ wrong"
+    axes.text(0, 1 + int((best.values[1:] >= 0.05).sum()) + 0.1, mark, va="center", **SMALL)
     axes.set(xlim=(0, 1.3), ylim=(3.5, -0.1))
     axes.axis("off")
 
 
-# --- 6.5: how far a token sees ---
+# --- 6.4: how far a token sees ---
 
 
 def reach_rows(
-    plain: Sequence[Bool[Tensor, "h w"]],
-    shifted: Sequence[Bool[Tensor, "h w"]],
-    token: tuple[int, int],
+    rows: dict[str, tuple[tuple[int, int], Sequence[Bool[Tensor, "h w"]]]],
 ) -> None:
-    """Draw what one token depends on after each of six blocks, without and with the shift.
+    """Draw what a token depends on after each of six blocks, in a row for each model or token.
 
     Args:
-        plain, shifted: after each block, which tokens of the first map count.
-        token: its row and column on the first map; it is outlined.
+        rows: by name, a token's row and column on the first map, where it is outlined; and, after
+            each block, which tokens of that map count.
     """
-    figure, rows = plt.subplots(2, 6, figsize=(11, 4.5))
-    height, width = plain[0].shape
-    image = photograph("chelsea", 5 * height, 5 * width).numpy()
-    for row, seen, name in zip(rows, (plain, shifted), ("no shift", "with the shift"), strict=True):
-        for i, (axes, reached) in enumerate(zip(row, seen, strict=True)):
-            axes.imshow(image, extent=(0, width, height, 0))
-            dark = np.zeros((height, width, 4))
-            dark[..., 3] = np.where(reached.numpy(), 0, 0.8)
-            axes.imshow(dark, extent=(0, width, height, 0), interpolation="nearest")
-            size = 2 ** (i // 2)  # of the merged token, in tokens of the first map
-            corner = (token[1] // size * size, token[0] // size * size)
-            axes.add_patch(Rectangle(corner, size, size, fill=False, ec=QUERY, lw=1.8))
-            axes.set(xticks=[], yticks=[])
-            axes.set_xlabel(f"{reached.float().mean():.0%} of the map", fontsize=9.5)
-            if seen is plain:
-                axes.set_title(f"stage {i // 2}, block {i % 2}")
-        row[0].set_ylabel(name, fontsize=10.5, weight="bold")
+    figure, cells = plt.subplots(len(rows), 6, figsize=(11, 2.05 * len(rows) + 0.3))
+    for axes, i in zip(cells[0], range(6), strict=True):
+        axes.set_title(f"stage {i // 2}, block {i % 2}")
+    for line, (name, (token, seen)) in zip(cells, rows.items(), strict=True):
+        for i, (axes, reached) in enumerate(zip(line, seen, strict=True)):
+            draw_reached(axes, reached, token, 2 ** (i // 2))
+        line[0].set_ylabel(name, fontsize=10.5, weight="bold")
     show(
         figure,
-        "Two rows of six photographs of a cat, dark where a token near the middle sees nothing. "
-        "Above, without the shift, its bright square grows only when tokens are merged. Below, "
-        "with the shift, it grows at every block until the whole cat is bright.",
+        "Rows of six photographs of a cat, dark where a token sees nothing. Without the shift, the "
+        "bright square of a token near the middle grows only when tokens are merged. With it, the "
+        "square grows at every block until the whole cat is bright. That of a corner does not.",
     )
 
 
-# --- 6.6: a pyramid of maps ---
+def draw_reached(
+    axes: Axes, reached: Bool[Tensor, "h w"], token: tuple[int, int], size: int
+) -> None:
+    """Draw a photograph, dark but for the tokens that are reached.
+
+    Args:
+        axes: where to draw.
+        reached: which tokens of the first map count.
+        token: row and column, on the first map, of the token that sees them.
+        size: the side of the merged token that holds it, in tokens of the first map.
+    """
+    height, width = reached.shape
+    image = photograph("chelsea", 5 * height, 5 * width).numpy()
+    axes.imshow(image, extent=(0, width, height, 0))
+    dark = np.zeros((height, width, 4))
+    dark[..., 3] = np.where(reached.numpy(), 0, 0.7)
+    axes.imshow(dark, extent=(0, width, height, 0), interpolation="nearest")
+    corner = (token[1] // size * size, token[0] // size * size)
+    for color, line_width in (("white", 3), (QUERY, 1.5)):
+        style = {"ec": color, "lw": line_width, "fill": False, "clip_on": False}
+        axes.add_patch(Rectangle(corner, size, size, **style))
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel(f"{int(reached.sum()):,} of {reached.numel():,}", fontsize=9.5)
+
+
+# --- 6.5: a pyramid of maps ---
 
 
 def pyramid() -> None:
@@ -460,8 +467,9 @@ def pyramid() -> None:
         mosaic = reduce(image, "(h p) (w q) rgb -> h w rgb", "mean", p=patch, q=patch)
         axes.imshow(mosaic.numpy(), extent=(0, side, side, 0), interpolation="nearest")
         cuts = range(7, side, 7)
-        axes.hlines(cuts, 0, side, color="white", lw=1.6)
-        axes.vlines(cuts, 0, side, color="white", lw=1.6)
+        for color, line_width in ((INK, 3), ("white", 1.4)):
+            axes.hlines(cuts, 0, side, color=color, lw=line_width)
+            axes.vlines(cuts, 0, side, color=color, lw=line_width)
         axes.set(xticks=[], yticks=[], title=f"stage {stage}: {side} × {side} × {96 * 2**stage}")
         windows = (side // 7) ** 2
         axes.set_xlabel(f"{patch} px a token, {windows} window{'s' * (windows > 1)}")
@@ -507,6 +515,11 @@ def rightward(start: Length, end: Length, y: Length, line_width: Length = 1) -> 
         color=mpl.rcParams["text.color"],
         lw=line_width,
     )
+
+
+def upward(x: Length, start: Length, end: Length) -> FancyArrowPatch:
+    style = {"arrowstyle": "-|>", "mutation_scale": 14, "shrinkA": 0, "shrinkB": 0}
+    return FancyArrowPatch((x, start), (x, end), color=mpl.rcParams["text.color"], lw=1, **style)
 
 
 def arrow(axes: Axes, start: Length, end: Length, y: Length, words: str) -> None:

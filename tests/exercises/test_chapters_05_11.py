@@ -50,19 +50,15 @@ def last_token_blind(lengths, tokens):
     return mask
 
 
-def stage_by_stage(height, width, stage):
-    height, width = -(-height // 4), -(-width // 4)
-    for _ in range(stage):
-        height, width = (height + 1) // 2, (width + 1) // 2
-    return torch.tensor(height * width)
+def join_by_slices(x):
+    return torch.cat([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], dim=-1)
 
 
-def four_assignments(x):
-    batch, height, width, channels = x.shape
-    out = x.new_empty(batch, 2 * height, 2 * width, channels // 4)
-    for place, part in enumerate(x.chunk(4, dim=-1)):
-        out[:, place % 2 :: 2, place // 2 :: 2] = part
-    return out
+def head_before_the_mean(images, patch_embed, stages, norm, head):
+    x = patch_embed(images)
+    for stage in stages:
+        x = stage(x)
+    return head(norm(x)).flatten(1, 2).mean(1)
 
 
 def drop_one_by_one(branch, keep, rate):
@@ -121,10 +117,11 @@ def name_by_parts(name):
         ("decoder_mask", decoder_by_triangle),
         ("decoder_mask", lambda *case: decoder_by_triangle(*case).numpy()),
         ("decoder_mask", padding_sees_itself),
-        ("tokens_in_stage", stage_by_stage),
-        ("tokens_in_stage", lambda *case: float(stage_by_stage(*case))),
-        ("split_four", four_assignments),
-        ("split_four", lambda x: four_assignments(x).int()),
+        ("join_four", join_by_slices),
+        ("join_four", lambda x: join_by_slices(x).int()),
+        ("shifts_of_stage", lambda depth, m: tuple([0, m // 2] * depth)[:depth]),
+        ("shifts_of_stage", lambda depth, m: torch.tensor([0, m // 2]).repeat(depth)[:depth]),
+        ("classify", head_before_the_mean),
         ("drop_path", drop_one_by_one),
         ("drop_path", lambda *case: drop_one_by_one(*case).double()),
         ("swin_block", pre_norm),
@@ -158,10 +155,6 @@ def test_right_answers_said_otherwise_are_right(name, attempt):
 # --- near misses ---
 
 
-def quarters_in_einops(x):
-    return x.unflatten(-1, (2, 2, -1)).permute(0, 1, 4, 2, 3, 5).flatten(3).flatten(2, 3)
-
-
 @pytest.mark.parametrize(
     ("name", "attempt", "words"),
     [
@@ -173,15 +166,12 @@ def quarters_in_einops(x):
         ("decoder_mask", no_keys_for_padding, "query 2 is empty, so its softmax is nan"),
         ("decoder_mask", padding_looks_ahead, "query 3 (padding) may not attend to key 4"),
         ("decoder_mask", last_token_blind, "query 1 (real) should attend to key 0"),
-        ("tokens_in_stage", lambda h, w, s: h // 4 // 2**s * (w // 4 // 2**s), "round up"),
-        ("split_four", quarters_in_einops, "has shape"),
-        ("split_four", lambda x: four_assignments(x).float(), "holds torch.float32"),
+        ("attend_in_windows", lambda x, attn, m, s: x, "expected"),
+        ("join_four", lambda x: x[:, ::2, ::2], "has shape"),
+        ("join_four", lambda x: join_by_slices(x).float(), "holds torch.float32"),
+        ("shifts_of_stage", lambda depth, m: m // 2, "gave 2, expected [0, 2]"),
+        ("classify", lambda images, *modules: images.mean((2, 3)), "expected"),
         ("drop_path", lambda branch, keep, rate: 0.5 * branch, "expected"),
-        (
-            "tokens_in_stage",
-            lambda h, w, s: round(h / (4 * 2**s)) * round(w / (4 * 2**s)),
-            "always",
-        ),
         ("swin_block", lambda x, n, a, m, f: f(m(x + a(n(x)))), "what the MLP computes"),
         ("swin_v2_block", lambda x, n, a, m, f: m(f(x + n(a(x)))), "what the MLP computes"),
         ("swin_block", post_norm, "That is Swin V2"),
@@ -297,7 +287,7 @@ def test_merging_and_blocks_are_the_packages():
     merging = PatchMerging(8).double()
     merging.norm, merging.reduction = torch.nn.Identity(), torch.nn.Identity()
     x = torch.randn(2, 4, 6, 8, dtype=torch.float64)
-    assert same(solution("split_four")(merging(x)), x)
+    assert same(solution("join_four")(x), merging(x))
     for name, version in (("swin_block", 1), ("swin_v2_block", 2)):
         one = block(shift_size=1, version=version)
         parts = one.norm1, one.attend, one.norm2, one.mlp

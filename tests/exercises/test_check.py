@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from swin_tutorial.exercises import EXERCISES, check, reveal, verify
+from swin_tutorial.exercises import EXERCISES, check, choose, reveal, verify
 from swin_tutorial.exercises.check import CHAPTERS
 from swin_tutorial.exercises.exercise import Exercise
 
@@ -42,6 +42,23 @@ def test_the_solution_is_right(name):
     verdict = verify(name, FUNCTIONS[name].solution)
     assert verdict.status == "right", verdict.message
     assert f"all {len(FUNCTIONS[name].all_cases())} cases" in verdict.message
+
+
+def test_a_chapter_goes_on_with_a_right_attempt_or_else_with_its_solution(capsys):
+    def solution(depth, window_size):
+        return [i % 2 * (window_size // 2) for i in range(depth)]
+
+    def mine(depth, window_size):
+        return ([0, window_size // 2] * depth)[:depth]
+
+    def wrong(depth, window_size):
+        return [0] * depth
+
+    assert choose("shifts_of_stage", mine, solution) is mine
+    assert capsys.readouterr().out.endswith("yours.\n")
+    for attempt in (wrong, solution):  # the second is what a repeated cell passes
+        assert choose("shifts_of_stage", attempt, solution) is solution
+        assert "the folded solution" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -41,7 +41,7 @@ def colored(axes, color):
     return [p.get_xy() for p in patches if np.allclose(p.get_facecolor()[:3], to_rgb(color))]
 
 
-def test_the_architecture_has_the_models_shapes_blocks_and_answer(shown):
+def test_the_architecture_has_the_models_shapes_and_blocks_but_no_answer(shown):
     torch.manual_seed(0)
     config = SwinConfig(
         embed_dim=8,
@@ -57,11 +57,12 @@ def test_the_architecture_has_the_models_shapes_blocks_and_answer(shown):
     draw.architecture(model, torch.randn(1, 1, 32, 32), ["hat", "shoe", "bag"])
     (axes,) = shown[0][0].axes
     texts = words(axes)
-    for shape in ("32 × 32 × 1", "16 × 16 × 8", "8 × 8 × 16", "4 × 4 × 32", "100%"):
+    for shape in ("32 × 32 × 1", "16 × 16 × 8", "8 × 8 × 16", "4 × 4 × 32", "hat", "shoe", "bag"):
         assert shape in texts
     bold = {text.get_text() for text in axes.texts if text.get_weight() == "bold"}
-    assert "shoe" in bold
-    assert "hat" not in bold
+    assert "shoe" not in bold
+    assert texts.count("?") == 3
+    assert not [text for text in texts if "%" in text]
     # 1 + 2 + 0 blocks shift (one window covers the last map), and the legend shows one of each.
     assert len(colored(axes, draw.SHIFTED)) == 3 + 1
     assert len(colored(axes, draw.PLAIN)) == 5 + 1
@@ -74,12 +75,17 @@ def test_a_block_is_drawn_with_its_grids_masks_and_regions(shown):
     masks = [image.get_array() for image in axes.images]
     assert np.array_equal(np.stack(masks), grid.mask().numpy())
     for region, count in enumerate(grid.region_ids().unique(return_counts=True)[1].tolist()):
-        assert len(colored(axes, draw.region_color(region))) == 5 * count
-        assert words(axes).count(str(region)) == 5
+        assert len(colored(axes, draw.region_color(region))) == 6 * count
+        assert words(axes).count(str(region)) == 6
     first = [place for place in colored(axes, draw.region_color(0)) if place[0] < 1.6]
     cell = 1.25 / 8  # the first map is not rolled yet: region 0 is its upper left corner
-    corner = [(0.3 + x * cell, 2.3 - (y + 1) * cell) for y in (0, 1) for x in (0, 1)]
+    corner = [(0.3 + x * cell, 3.35 - (y + 1) * cell) for y in (0, 1) for x in (0, 1)]
     assert np.allclose(first, corner)
+    places = [
+        image.get_extent() for image in axes.images
+    ]  # the masks stand below, in reading order
+    assert [left for left, *_ in places] == sorted(left for left, *_ in places)
+    assert max(top for *_, top in places) < 2.1
 
 
 def test_merging_is_drawn_down_the_columns(shown):
@@ -101,23 +107,27 @@ def test_merging_is_drawn_down_the_columns(shown):
 
 
 def test_answers_are_sorted_and_a_wrong_one_is_marked(shown):
-    shares = torch.tensor([[0.2, 0.7, 0.1, 0.0]] * 8)
+    shares = torch.tensor([[0.2, 0.7, 0.06, 0.04]] * 7 + [[0.02, 0.94, 0.01, 0.03]])
     truth = torch.tensor([1] * 7 + [0])
     draw.answers(torch.rand(8, 1, 4, 4), truth, shares, ["Hat", "Shoe", "Bag", "Sock"])
     bars = shown[0][0].axes[1::2]
-    assert words(bars[0]) == ["Shoe", "70%", "Hat", "20%", "Bag", "10%"]
-    assert [any("✗" in word for word in words(axes)) for axes in bars] == [False] * 7 + [True]
-    assert "✗ it is a hat" in words(bars[7])
+    assert words(bars[0]) == ["Shoe", "70%", "Hat", "20%", "Bag", "6%", "✓ right"]
+    assert words(bars[7]) == ["Shoe", "94%", "✗ wrong"]  # less than 5 % is left out
+    assert [axes.get_title() for axes in shown[0][0].axes[::2]] == ["Shoe"] * 7 + ["Hat"]
 
 
 def test_what_a_token_does_not_see_is_dark(shown):
     torch.manual_seed(0)
     plain, shifted = (list(torch.rand(6, 8, 8) > 0.5) for _ in range(2))
-    draw.reach_rows(plain, shifted, token=(3, 5))
+    draw.reach_rows({"no shift": ((3, 5), plain), "shift": ((0, 1), shifted)})
     for axes, seen in zip(shown[0][0].axes, plain + shifted, strict=True):
         dark = axes.images[1].get_array()[..., 3]
         assert np.array_equal(dark > 0, ~seen.numpy())
-        assert axes.get_xlabel() == f"{seen.float().mean():.0%} of the map"
+        assert axes.get_xlabel() == f"{int(seen.sum())} of 64"
+    titles = [axes.get_title() for axes in shown[0][0].axes]
+    assert titles[5] == "stage 2, block 1"
+    assert titles[6:] == [""] * 6
+    assert shown[0][0].axes[6].patches[0].get_xy() == (1, 0)
     outlines = [axes.patches[0] for axes in shown[0][0].axes[:6]]
     assert [(p.get_xy(), p.get_width()) for p in outlines] == [
         ((5, 3), 1),
