@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from einops import repeat
 
 from swin_tutorial.audit.museum import MUSEUM
