@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -42,22 +42,41 @@ class Bug(Investigation):
         return source_of(MUSEUM[self.mistake].specimen)
 
 
-def find_the_bug(mistake: str, solution: Sequence, nudge: str, others: Sequence[str] = ()) -> Bug:
+def find_the_bug(
+    mistake: str,
+    solution: Sequence,
+    nudge: str,
+    rule: Callable[[WindowGrid], str] = lambda grid: "",
+) -> Bug:
     """Return the question for a geometry at which a mistake shows.
 
     Args:
         mistake: its name in the museum.
         solution: one such geometry.
         nudge: where to look, for those who gave a geometry at which the block is right.
-        others: mistakes that must not show at the geometry: it has to tell the blocks apart.
+        rule: says what is wrong with the geometry otherwise, "" if nothing is.
     """
     return Bug(
-        validate=partial(_why_wrong, mistake, nudge, others),
+        validate=partial(_why_wrong, mistake, nudge, rule),
         solution=solution,
         kind=GEOMETRY,
         explain=partial(_what_it_is, mistake),
         mistake=mistake,
     )
+
+
+def wrong_alone(*others: str) -> Callable[[WindowGrid], str]:
+    """Return a rule: no other mistake may show at the geometry, so that it tells blocks apart."""
+
+    def rule(grid: WindowGrid) -> str:
+        if any(what_goes_wrong(MUSEUM[other].specimen, grid) for other in others):
+            return (
+                f"With {_in_words(grid)} this block is wrong, but another one of the group is too. "
+                "Find a geometry at which this one is wrong alone."
+            )
+        return ""
+
+    return rule
 
 
 def show_right_block() -> None:
@@ -110,8 +129,10 @@ def what_goes_wrong(specimen: type[Specimen], grid: WindowGrid) -> str:
         return ""
     if pair := _wrong_pair(block, right, x):
         return pair
-    wrong = f"There token {_first(differs)} depends on the right tokens, but its numbers are wrong."
-    return f"{wrong} Perhaps it sees padding." if grid.padded_size != grid.size else wrong
+    sees = padding_seen(block, x) & ~padding_seen(right, x)
+    if sees.any():
+        return f"There token {_first(sees)} attends to padding, and it must not."
+    return f"There token {_first(differs)} depends on the right tokens, but its numbers are wrong."
 
 
 def _wrong_pair(block: Specimen, right: Specimen, x: Tensor) -> str:
@@ -136,15 +157,28 @@ def dependence(block: Specimen, x: Float[Tensor, "1 *size c"]) -> Bool[Tensor, "
     return ((block(changed) - block(x)).abs() > 1e-10).any(-1).flatten(1).T
 
 
-def _why_wrong(mistake: str, nudge: str, others: Sequence[str], geometry: Sequence) -> str:
+def padding_seen(block: Specimen, x: Float[Tensor, "1 *size c"]) -> Bool[Tensor, "*size"]:
+    """Return which output tokens change with what stands in the padding.
+
+    Padding is what a block fills with zeros on a map of ones.
+    """
+    kind = type(block)
+
+    class Filled(kind):
+        def pad(self, x, window):
+            is_padding = super().pad(torch.ones_like(x), window) == 0
+            return super().pad(x, window).masked_fill(is_padding, 1)
+
+    filled = Filled(block.window_size, block.shift_size, block.periodic, block.padding)
+    return ((filled(x) - block(x)).abs() > 1e-10).any(-1)[0]
+
+
+def _why_wrong(
+    mistake: str, nudge: str, rule: Callable[[WindowGrid], str], geometry: Sequence
+) -> str:
     grid = _grid(geometry)
     if what_goes_wrong(MUSEUM[mistake].specimen, grid):
-        if any(what_goes_wrong(MUSEUM[other].specimen, grid) for other in others):
-            return (
-                f"With {_in_words(grid)} this block is wrong, but another one of the group is too. "
-                "Find a geometry at which this one is wrong alone."
-            )
-        return ""
+        return rule(grid)
     return f"With {_in_words(grid)} this block is right. {nudge}"
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from swin_tutorial.audit.specimen import Specimen
 from swin_tutorial.axis import Axis
-from swin_tutorial.exercises.bugs import find_the_bug
+from swin_tutorial.exercises.bugs import find_the_bug, wrong_alone
 from swin_tutorial.exercises.exercise import (
     Exercise,
     WrongWay,
@@ -375,7 +375,7 @@ EXERCISES = {
     ),
     **{
         f"block_3{letter}": find_the_bug(
-            mistake, solution, nudge, [other for other in BLOCKS if other != mistake]
+            mistake, solution, nudge, wrong_alone(*BLOCKS.keys() - {mistake})
         )
         for letter, (mistake, (solution, nudge)) in zip("abc", BLOCKS.items(), strict=True)
     },

@@ -1,4 +1,4 @@
-"""Chapter 04, window attention: one window, the bias table, masked softmax, a whole block."""
+"""Chapter 04, window attention: one window, all windows, masked softmax, a whole block."""
 
 import math
 from random import Random
@@ -33,7 +33,7 @@ class Attention:
         return Specimen(self.window, (0, 0)).attend(windows, mask, self.window)
 
     def __repr__(self) -> str:
-        return "attend"
+        return "attention"
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -41,9 +41,9 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return (scores + additive_mask(mask)).softmax(dim=-1).masked_fill(~mask, 0)
 
 
-def offset_of_entry(entry: int, window_size: int) -> tuple[int, int]:
-    row, column = divmod(entry, 2 * window_size - 1)
-    return row - (window_size - 1), column - (window_size - 1)
+def mask_folded_scores(scores: Tensor, mask: Tensor) -> Tensor:
+    pictures = scores.unflatten(0, (-1, len(mask)))  # b n heads t t
+    return pictures.masked_fill(~mask[:, None], -math.inf).flatten(0, 1)
 
 
 def attend_one_window(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
@@ -84,22 +84,25 @@ def multiplied(scores: Tensor, mask: Tensor) -> Tensor:
     return (scores * mask).softmax(-1)
 
 
-def offset_as(sign: int = 1, least: int = -1, longer: int = -1, by_column: bool = False):
-    """Return a way to read an entry backwards that differs from the right one in one argument.
+def folded_as(
+    fit=lambda mask, scores: mask.repeat(len(scores) // len(mask), 1, 1)[:, None],
+    value: float = -math.inf,
+    invert: bool = False,
+):
+    """Return a way to mask folded scores that differs from the right one in one argument.
 
-    Args:
-        sign: -1 for key minus query.
-        least: times ``window_size - 1``, what the first entry of a row of offsets stands for.
-        longer: how many offsets more than ``2 * window_size`` it takes for a row of them.
-        by_column: whether the columns are numbered first.
+    ``fit`` gives the mask the axes of the scores.
     """
 
-    def offset(entry: int, m: int) -> tuple[int, int]:
-        places = divmod(entry, 2 * m + longer)
-        rows, columns = (sign * (place + least * (m - 1)) for place in places)
-        return (columns, rows) if by_column else (rows, columns)
+    def masked(scores: Tensor, mask: Tensor) -> Tensor:
+        mask = fit(mask, scores)
+        return scores.masked_fill(mask if invert else ~mask, value)
 
-    return offset
+    return masked
+
+
+def picture_after_window(mask: Tensor, scores: Tensor) -> Tensor:
+    return mask.repeat_interleave(len(scores) // len(mask), 0)[:, None]
 
 
 def attend_as(
@@ -109,6 +112,24 @@ def attend_as(
 ):
     """Return attention in one window that differs from the right one in one argument."""
     return lambda q, k, v, bias, mask: weigh(score(q @ k.T, bias, scale(q, v)), mask) @ v
+
+
+# --- what a geometry must be, beside one at which a block goes wrong ---
+
+
+def small_and_unpadded(grid: WindowGrid) -> str:
+    if grid.padded_size != grid.size:
+        return "That map needs padding. Take one that whole windows fill."
+    tokens = math.prod(grid.size)
+    return f"That map has {tokens} tokens. Find one of 12 or fewer." if tokens > 12 else ""
+
+
+def unshifted(grid: WindowGrid) -> str:
+    return "That block has a shift. This one goes wrong without." if any(grid.shift_size) else ""
+
+
+def high(grid: WindowGrid) -> str:
+    return "Take a height of 8 or more." if grid.size[0] < 8 else ""
 
 
 # --- drawn cases ---
@@ -133,9 +154,14 @@ def draw_scores(rng: Random) -> tuple[Tensor, Tensor]:
     return rng.choice([1, 10, 150]) * random_tensor(*mask.shape), mask
 
 
-def draw_entry(rng: Random) -> tuple[int, int]:
-    window_size = rng.randint(2, 8)
-    return rng.randrange((2 * window_size - 1) ** 2), window_size
+def folded_case(mask: Tensor, pictures: int, heads: int) -> tuple[Tensor, Tensor]:
+    """Return the scores of all windows of some pictures, and the mask."""
+    return random_tensor(pictures * len(mask), heads, *mask.shape[1:]), mask
+
+
+def draw_folded(rng: Random) -> tuple[Tensor, Tensor]:
+    mask = draw_mask(rng)
+    return folded_case(mask, rng.randint(1, 3), rng.choice([1, 2, len(mask)]))
 
 
 def window_case(mask: Tensor, d: int, loud: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -279,45 +305,73 @@ EXERCISES = {
             ),
         ),
     ),
-    "offset_of_entry": Exercise(
-        offset_of_entry,
-        [(24, 4), (25, 4), (31, 4), (0, 7), (168, 7), (5, 2)],
-        draw_entry,
+    "mask_folded_scores": Exercise(
+        mask_folded_scores,
+        # As many heads as windows, then as many as pictures: a misplaced axis raises no error.
+        [folded_case(MASK, 3, len(MASK)), folded_case(MASK, 2, 2), folded_case(MASK, 1, 4)],
+        draw_folded,
         (
             WrongWay(
-                "key minus query",
-                "Your offsets have the wrong sign: they are key minus query. The table goes by "
-                "query minus key.",
-                offset_as(sign=-1),
+                "mask on the heads",
+                "Your mask has its windows where the scores have their heads, so each head got "
+                "the mask of another window. Give it an axis of length 1 for the heads, after "
+                "that of the windows: `mask[:, None]`.",
+                folded_as(lambda mask, scores: mask),
             ),
             WrongWay(
-                "offsets from 0",
-                "You gave the place in the table, and it counts from 0. The first place stands "
-                "for the offset `-(window_size - 1)`: subtract `window_size - 1` from both.",
-                offset_as(least=0),
+                "picture after window",
+                "You repeated each window's mask before you came to the next window's. The scores "
+                "come picture by picture: split their first axis into (pictures, windows), in "
+                "this order.",
+                folded_as(picture_after_window),
             ),
             WrongWay(
-                "2M in a row",
-                "You took rows of `2 * window_size` offsets. They go from `-(window_size - 1)` "
-                "to `window_size - 1`, which is one fewer.",
-                offset_as(longer=0),
+                "first window's mask",
+                "All windows got the mask of the first one. Window i of each picture needs "
+                "`mask[i]`.",
+                folded_as(lambda mask, scores: mask[0]),
             ),
             WrongWay(
-                "rows of a window",
-                "You divided by `window_size`, as for the tokens of a window. A row of offsets "
-                "is longer: `2 * window_size - 1`.",
-                lambda entry, m: offset_as(longer=-m)(entry, m),
+                "first picture only",
+                "You masked the windows of the first picture. The others need the mask too.",
+                lambda scores, mask: torch.cat(
+                    [folded_as()(scores[: len(mask)], mask), scores[len(mask) :]]
+                ),
             ),
             WrongWay(
-                "moved one too far",
-                "You subtracted `window_size`. The smallest offset is `-(window_size - 1)`.",
-                lambda entry, m: tuple(place - m for place in divmod(entry, 2 * m - 1)),
+                "first head only",
+                "You masked the first head. All heads need the mask.",
+                lambda scores, mask: torch.cat(
+                    [folded_as()(scores[:, :1], mask), scores[:, 1:]], 1
+                ),
             ),
             WrongWay(
-                "columns first",
-                "You gave (columns, rows). The table is numbered row by row, so "
-                "`divmod` gives the rows first.",
-                offset_as(by_column=True),
+                "inverted",
+                "You forbade the pairs that may attend. True means that the query *may* attend, so "
+                "fill in minus infinity where the mask is False: `~mask`.",
+                folded_as(invert=True),
+            ),
+            WrongWay(
+                "-100 for minus infinity",
+                "You put -100 where a pair is forbidden. This exercise asks for minus infinity.",
+                folded_as(value=-100.0),
+            ),
+            WrongWay(
+                "-100 added",
+                "You added -100 where a pair is forbidden, as the official code does. This "
+                "exercise asks for minus infinity.",
+                lambda scores, mask: scores - 100.0 * (folded_as()(scores, mask) == -math.inf),
+            ),
+            WrongWay(
+                "softmax too",
+                "You took the softmax as well. Return the masked scores.",
+                lambda scores, mask: folded_as()(scores, mask).softmax(-1),
+            ),
+            WrongWay(
+                "left unfolded",
+                "Your scores still have an axis for the pictures. Fold the first two axes into "
+                "one again.",
+                lambda scores, mask: folded_as()(scores, mask).unflatten(0, (-1, len(mask))),
             ),
         ),
     ),
@@ -420,19 +474,22 @@ EXERCISES = {
     ),
     "block_4a": find_the_bug(
         "weights multiplied by the mask",
-        (8, 12, 4, 2),
+        (2, 4, 2, 1),
         "Nothing is forbidden there, so the mask is 1 everywhere. Find a map that needs a mask.",
+        small_and_unpadded,
     ),
     "block_4b": find_the_bug(
         "real tokens see padding",
-        (7, 9, 4, 1),
+        (7, 9, 4, 0),
         "The step passes `full`, the padded size, where the right one passes `size`. When do the "
         "two differ?",
+        unshifted,
     ),
     "block_4c": find_the_bug(
         "bias index sliced for a smaller window",
         (8, 3, 4, 1),
         "The window shrinks on a small map, and the index is sliced. Number the tokens of a large "
         "window and of a smaller one: when do the numbers go apart?",
+        high,
     ),
 }

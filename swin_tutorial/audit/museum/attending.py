@@ -168,7 +168,7 @@ class AbsoluteBias(Specimen):
 @mistake(
     "bias transposed",
     "The bias of query minus key was looked up as key minus query. Weights that were trained with "
-    "the other order attend to the mirror image.",
+    "the other order then take below for above, and right for left.",
     is_hidden=True,
 )
 class BiasTransposed(Specimen):

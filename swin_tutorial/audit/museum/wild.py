@@ -258,7 +258,7 @@ class PaddingMaskNotRolled(Specimen):
     "real tokens see padding",
     "Real tokens attend to the zeros that fill up the map, so a result depends on how much was "
     "padded. Give the padding a region of its own.",
-    seen="timm, torchvision and transformers, as the official code does",
+    seen="the official code for detection, timm, torchvision and transformers",
 )
 class RealTokensSeePadding(Specimen):
     def strips(self, size, full, window, shift, axis):
