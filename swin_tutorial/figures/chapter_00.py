@@ -109,8 +109,8 @@ def what_the_ear_becomes(before: Pixels, leaky: Pixels, masked: Pixels) -> None:
     show(
         figure,
         "Three squares of 24 by 24 pixels. First the ear, pink with a pale hair across it. Then "
-        "what it becomes without a mask: a smooth beige patch with a dark corner, like the chin's. "
-        "Then with the mask: pink again, a blurred ear.",
+        "what it becomes without a mask: a smooth beige patch with a dark corner, like the one "
+        "beside the chin. Then with the mask: close to its old color, blurred.",
     )
 
 
@@ -183,6 +183,7 @@ def two_axes(cat: Float[Tensor, "1 h w c"], ear: Token) -> None:
     regions = rearrange(grid.region_ids(), "(y wh) (x ww) -> (y x) (wh ww)", wh=WINDOW, ww=WINDOW)
     mask = panels["5"]
     draw_mask(mask, grid.mask()[window], f"5 · the mask of window {window}", regions[window])
+    mask.set_title(mask.get_title(), pad=20)
     mask.set(xlabel="key", ylabel="query")
     mask.yaxis.tick_right()
     mask.yaxis.set_label_position("right")
@@ -193,21 +194,23 @@ def two_axes(cat: Float[Tensor, "1 h w c"], ear: Token) -> None:
         axis.set_ticklabels([f"region {name.get_text()}" for name in axis.get_ticklabels()])
     mask.set_yticklabels(mask.get_yticklabels(), rotation=90, va="center")
     middle = {"ha": "center", "va": "center"}
-    mask.text(12, row - 1.5, f"row {row}: the ear", color=INK, **middle)
-    mask.text(4, row + 2.9, "keys 0 to 7", color="white", **middle)
+    mask.text(12, row + 0.5, f"row {row}: the ear", color=INK, fontsize=9, zorder=6, **middle)
+    for token in range(WINDOW**2):
+        mask.text(token + 0.5, -0.45, str(token), fontsize=9, **middle)
+        mask.text(-0.55, token + 0.5, str(token), fontsize=9, **middle)
     for start, end in (("1", "2"), ("3", "4")):
         connect(figure, panels[start], (1.01, 0.5), panels[end], (-0.01, 0.5))
     connect(figure, panels["1"], (0.5, -0.02), panels["3"], (0.5, 1.16))
     y, x = after_roll(ear, (height, width))
     link = ConnectionPatch(
         (x + 1, y + 1),
-        (0, row + 0.5),
+        (-0.07, 1 - (row + 0.5) / WINDOW**2),  # left of the numbers
         "data",
-        "data",
+        mask.transAxes,
         axesA=panels["4"],
         axesB=mask,
         arrowstyle="-|>",
-        connectionstyle="arc,angleA=0,angleB=180,armA=165,armB=14,rad=6",
+        connectionstyle="arc,angleA=0,angleB=180,armA=155,armB=14,rad=6",
         mutation_scale=16,
         color=QUERY,
         lw=2.5,
