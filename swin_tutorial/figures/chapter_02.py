@@ -1,6 +1,6 @@
 """Chapter 02's still figures: both partitions, a moved cat, the ear by the chin, padding first.
 
-Orange stands for what the roll brings together; blue and solid is whole, red and dashed is cut.
+Orange stands for what the roll brings together; solid is whole, dashed is cut.
 """
 
 from itertools import pairwise
@@ -40,7 +40,7 @@ def two_partitions(x: Map) -> None:
         draw_windows(axes, (x.shape[1], x.shape[2]), _WINDOW, shift)
         for box in _EYES:
             _outline(axes, box, f"eye: {eye}", is_cut=eye == "cut")
-        _outline(axes, _NOSE, f"nose and bridge: {nose}", is_cut=nose == "cut")
+        _outline(axes, _NOSE, f"nose and bridge: {nose}", is_cut=nose == "cut", below=True)
     show(
         figure,
         "The photograph of a cat twice, 8 by 12 tokens, with both eyes and the nose outlined. "
@@ -97,7 +97,9 @@ def pad_and_roll(right: Map, wrong: Map, real: tuple[int, int]) -> None:
         draw_windows(axes, (height, width), _WINDOW)
         rows = [(int(row.max()) - 1) // real[1] if row.any() else "pad" for row in rolled[0]]
         axes.set_yticks([y + 0.5 for y in range(height)], rows, fontsize=9)
-        axes.tick_params(axis="y", length=0)
+        columns = [(int(c.max()) - 1) % real[1] if c.any() else "pad" for c in rolled[0, :, :, 0].T]
+        axes.set_xticks([x + 0.5 for x in range(width)], columns, fontsize=9)
+        axes.tick_params(length=0)
         for tokens_of_one in _first_strip(numbers):
             y, x = torch.isin(rolled[0, :, :, 0], tokens_of_one).nonzero().T
             top, left = int(y.min()), int(x.min())
@@ -129,10 +131,10 @@ def ear_and_chin(x: Map) -> None:
     height, width = x.shape[1:3]
     rolled = [((y - _SHIFT) % height, (c - _SHIFT) % width) for y, c in (_EAR, _CHIN)]
     figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.0))
-    draw_picture(panels[0], cyclic_shift(x, _SHIFT), "after the roll: one row apart, in one window")
+    draw_picture(panels[0], cyclic_shift(x, _SHIFT), "one row, two columns apart: one window")
     draw_windows(panels[0], (height, width), _WINDOW)
     _seams(panels[0], height - _SHIFT, width - _SHIFT, (height, width))
-    draw_picture(panels[1], x, "in the photograph: seven rows apart, in two true windows")
+    draw_picture(panels[1], x, "seven rows, two columns apart: two true windows")
     draw_windows(panels[1], (height, width), _WINDOW, _SHIFT)
     # Each label stands clear of its token, at the end of an arrow.
     _point_out(panels[0], rolled[0], "ear", (9.6, 7.3))
@@ -151,10 +153,11 @@ def ear_and_chin(x: Map) -> None:
 # --- marks ---
 
 
-def _outline(axes: Axes, box: Box, words: str, is_cut: bool) -> None:
+def _outline(axes: Axes, box: Box, words: str, is_cut: bool, below: bool = False) -> None:
     color = _CUT if is_cut else _WHOLE
     _frame(axes, box, color, "--" if is_cut else "-")
-    _label(axes, (box[0] + box[2] / 2, box[1] - 0.3), words, color)
+    y = box[1] + box[3] + 0.35 if below else box[1] - 0.3
+    _label(axes, (box[0] + box[2] / 2, y), words, color)
 
 
 def _point_out(axes: Axes, token: Token, words: str, at: tuple[float, float]) -> None:
