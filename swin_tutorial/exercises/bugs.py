@@ -79,9 +79,14 @@ def wrong_alone(*others: str) -> Callable[[WindowGrid], str]:
     return rule
 
 
-def show_right_block() -> None:
-    """Show, in a notebook, the steps of the right block in their order."""
-    _show(f"class RightBlock:\n{inspect.getsource(Specimen.__call__)}")
+def show_right_block(*steps: str) -> None:
+    """Show, in a notebook, the right block: what it calls in which order, and some of its steps.
+
+    Args:
+        steps: the names of those to show.
+    """
+    sources = [inspect.getsource(getattr(Specimen, name)) for name in ("__call__", *steps)]
+    _show("class RightBlock:\n" + "\n".join(sources))
 
 
 def show_block(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Chapter 06, from block to model: the lines of the model that its reader writes, drop path."""
+"""Chapter 06, from block to model: the lines of the model that its reader writes."""
 
 import math
 import random
@@ -10,6 +10,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from swin_tutorial.audit.dependence import random_map
+from swin_tutorial.audit.specimen import Specimen
 from swin_tutorial.exercises.branches import (
     Branch,
     Step,
@@ -23,8 +24,9 @@ from swin_tutorial.exercises.branches import (
     two_branches,
 )
 from swin_tutorial.exercises.bugs import find_the_bug
-from swin_tutorial.exercises.chapter_04 import Attention, shifted_block
+from swin_tutorial.exercises.chapter_04 import Attention
 from swin_tutorial.exercises.exercise import Exercise, WrongWay, from_museum, random_tensor
+from swin_tutorial.reference import Numbers
 
 # --- 6.1: attention in windows, from the functions of chapters 01 to 04 ---
 
@@ -41,26 +43,69 @@ class WindowAttention(Attention):
         return "attn"
 
 
-def attend_in_windows(x: Tensor, attn: Callable, window_size: int, shift: int) -> Tensor:
-    return shifted_block(x, window_size, shift, attn)
+class WholeMap(Specimen):
+    """A specimen with the exercise's rule: no shift only where one window is the whole map."""
+
+    def fit(self, size: Numbers) -> tuple[Numbers, Numbers]:
+        shift = (0,) * len(size) if size == self.window_size else self.shift_size
+        return self.window_size, shift
 
 
-WINDOW_WAYS = from_museum(
-    lambda kind, x, attn, window_size, shift: kind((window_size,) * 2, (shift,) * 2)(x),
-    "no mask",
-    "mask inverted",
-    "not shifted",
-    "shifted on one axis only",
-    "rolled the wrong way",
-    "roll forgotten",
-    "shift not undone",
-    "shift undone the wrong way",
-    "shift kept on a one-window axis",
-    "mask keeps the shift that the roll dropped",
-    "labels not rolled",
-    "labels of the plain windows",
-    "labels read as w by h",
-    "height and width swapped in window_reverse",
+def attend_by(is_whole: Callable[[int, int, int], bool]):
+    """Return an attempt that does not shift where the height, width and window say so."""
+
+    def attempt(x: Tensor, attn: Callable, window_size: int, shift: int) -> Tensor:
+        size, window = tuple(x.shape[1:3]), (window_size,) * 2
+        shifts = (0, 0) if is_whole(*size, window_size) else (shift, shift)
+        block = Specimen(window, shifts)
+        cut_up = block.partition(block.roll(x, shifts), window)
+        windows = attn(cut_up, block.mask(size, size, window, shifts))
+        return block.roll_back(block.reverse(windows, window, size), shifts)
+
+    return attempt
+
+
+attend_in_windows = attend_by(lambda height, width, window: height == width == window)
+
+ONE_AXIS = (
+    "One window is the whole map only if the height *and* the width are `window_size`. On 4 × 8 or "
+    "8 × 4 tokens with windows of 4 there are two windows, and you dropped their shift: "
+)
+WINDOW_WAYS = (
+    WrongWay(
+        "width not asked",
+        ONE_AXIS + "you looked at the height alone.",
+        attend_by(lambda height, width, window: height == window),
+    ),
+    WrongWay(
+        "height not asked",
+        ONE_AXIS + "you looked at the width alone.",
+        attend_by(lambda height, width, window: width == window),
+    ),
+    WrongWay(
+        "or for and",
+        ONE_AXIS + "you wrote `or` where `and` belongs.",
+        attend_by(lambda height, width, window: window in (height, width)),
+    ),
+    *from_museum(
+        lambda kind, x, attn, window_size, shift: type("Way", (kind, WholeMap), {})(
+            (window_size,) * 2, (shift,) * 2
+        )(x),
+        "no mask",
+        "mask inverted",
+        "not shifted",
+        "shifted on one axis only",
+        "rolled the wrong way",
+        "roll forgotten",
+        "shift not undone",
+        "shift undone the wrong way",
+        "shift kept on a one-window axis",
+        "mask keeps the shift that the roll dropped",
+        "labels not rolled",
+        "labels of the plain windows",
+        "labels read as w by h",
+        "height and width swapped in window_reverse",
+    ),
 )
 
 
@@ -339,85 +384,16 @@ def draw_model(rng: random.Random) -> tuple:
     return model_case(size, rng.randint(2, 4))
 
 
-# --- 6.6: drop path ---
-
-
-def drop_path(branch: Tensor, keep: Tensor, rate: float) -> Tensor:
-    return branch * keep[:, None, None, None] / (1 - rate)
-
-
-DROP_WAYS = (
-    WrongWay(
-        "not scaled up",
-        "The right branches are gone, but what stays must grow by 1 / (1 - rate), so that the mean "
-        "over many steps is what the model computes at test time.",
-        lambda branch, keep, rate: branch * keep[:, None, None, None],
-    ),
-    WrongWay(
-        "divided by the rate",
-        "You divided by the probability of losing a branch. Divide by the probability of keeping "
-        "it, 1 - rate.",
-        lambda branch, keep, rate: branch * keep[:, None, None, None] / rate,
-    ),
-    WrongWay(
-        "scaled down",
-        "You multiplied by 1 - rate. What stays must make up for what is missing: divide.",
-        lambda branch, keep, rate: drop_path(branch, keep, rate) * (1 - rate) ** 2,
-    ),
-    WrongWay(
-        "the others dropped",
-        "True means that the picture *keeps* its branch. You dropped those.",
-        lambda branch, keep, rate: drop_path(branch, ~keep, rate),
-    ),
-    WrongWay(
-        "channels dropped",
-        "`branch * keep` lines up with the *last* axis: you dropped channels. There is one boolean "
-        "for each picture: keep[:, None, None, None].",
-        lambda branch, keep, rate: branch * keep / (1 - rate),
-    ),
-    WrongWay(
-        "columns dropped",
-        "`keep[:, None]` lines up with the columns of the map. There is one boolean for each "
-        "picture, so three axes must follow it: keep[:, None, None, None].",
-        lambda branch, keep, rate: branch * keep[:, None] / (1 - rate),
-    ),
-    WrongWay(
-        "rows dropped",
-        "`keep[:, None, None]` lines up with the rows of the map. There is one boolean for each "
-        "picture, so three axes must follow it: keep[:, None, None, None].",
-        lambda branch, keep, rate: branch * keep[:, None, None] / (1 - rate),
-    ),
-    WrongWay(
-        "divided by the share that was kept",
-        "You divided by the share of this batch that was kept. Divide by the probability, "
-        "1 - rate. The share is random: in a batch that loses every branch it is 0.",
-        lambda branch, keep, rate: branch * keep[:, None, None, None] / keep.float().mean(),
-    ),
-    WrongWay(
-        "pictures removed",
-        "You removed the pictures from the batch. A picture that loses its branch still has its "
-        "map: return zeros for it.",
-        lambda branch, keep, rate: branch[keep] / (1 - rate),
-    ),
-)
-
-
-def drop_case(size: tuple[int, int, int, int], keep: list[bool], rate: float) -> tuple:
-    return random_tensor(*size), torch.tensor(keep), rate
-
-
-def draw_drop(rng: random.Random) -> tuple:
-    """Return a branch whose axes may all be as long as the batch, so that none fails by chance."""
-    batch = rng.randint(2, 4)
-    others = [batch] * 3 if rng.random() < 0.5 else [rng.randint(1, 4) for _ in range(3)]
-    keep = [rng.random() < 0.5 for _ in range(batch)]
-    return drop_case((batch, *others), keep, rng.choice((0.1, 0.2, 0.3)))
-
-
 EXERCISES = {
     "attend_in_windows": Exercise(
         attend_in_windows,
-        [window_case((6, 9), 3, 1), window_case((4, 4), 4, 2), window_case((4, 6), 2, 0)],
+        [
+            window_case((6, 9), 3, 1),
+            window_case((4, 4), 4, 2),
+            window_case((4, 6), 2, 0),
+            window_case((4, 8), 4, 2),
+            window_case((8, 4), 4, 2),
+        ],
         draw_windows,
         WINDOW_WAYS,
     ),
@@ -444,12 +420,6 @@ EXERCISES = {
         [model_case((2, 3, 2, 4), 3)],
         draw_model,
         CLASSIFY_WAYS,
-    ),
-    "drop_path": Exercise(
-        drop_path,
-        [drop_case((3, 3, 3, 3), [True, False, True], 0.2)],
-        draw_drop,
-        DROP_WAYS,
     ),
     "block_6a": find_the_bug(
         "H = W = √L guessed",

@@ -203,7 +203,7 @@ def draw_window_attention(axes: Axes) -> None:
     home = rolled.roll((2, 2), (0, 1))
     side, step, bottom = 1.25, 1.83, 2.1
     lefts = [0.3 + i * step for i in range(6)]
-    names = ["the map", "rolled", "four windows", "four new windows", "one map", "in its place"]
+    names = ["the map", "rolled", "four windows", "four new windows", "one map", "rolled back"]
     for left, ids, gap, name in zip(
         lefts, [home, *[rolled] * 4, home], [0, 0, 0.1, 0.1, 0, 0], names, strict=True
     ):
@@ -360,14 +360,14 @@ def answers(
     probabilities: Float[Tensor, "n classes"],
     classes: Sequence[str],
 ) -> None:
-    """Draw eight pictures, each with what it shows and the classes that a model finds probable.
+    """Draw four pictures, each with what it shows and the classes that a model finds probable.
 
     These are the most probable one and, of the next two, those of 5 % or more.
     """
-    figure = plt.figure(figsize=(11, 3.0))
-    cells = figure.subplots(2, 8, width_ratios=[1, 1.35] * 4)
+    figure = plt.figure(figsize=(11, 1.55))
+    cells = figure.subplots(1, 8, width_ratios=[1, 1.35] * 4)
     for axes, bars, image, label, shares in zip(
-        cells[:, 0::2].flat, cells[:, 1::2].flat, images, truth, probabilities, strict=True
+        cells[0::2], cells[1::2], images, truth, probabilities, strict=True
     ):
         axes.imshow(image[0].numpy(), cmap="gray")
         axes.set(xticks=[], yticks=[])
@@ -377,8 +377,8 @@ def answers(
         draw_best(bars, shares, int(label), classes)
     show(
         figure,
-        "Eight pictures of clothes, beside each the most probable classes as bars. Six are right "
-        "with about 91 percent, a coat with 59, and one sneaker is taken for an ankle boot.",
+        "Four pictures, beside each the most probable classes as bars. A sneaker and a bag are "
+        "right with 92 percent, a coat with 59, and a high sneaker is taken for an ankle boot.",
     )
 
 
@@ -472,7 +472,7 @@ def pyramid() -> None:
             axes.vlines(cuts, 0, side, color=color, lw=line_width)
         axes.set(xticks=[], yticks=[], title=f"stage {stage}: {side} × {side} × {96 * 2**stage}")
         windows = (side // 7) ** 2
-        axes.set_xlabel(f"{patch} px a token, {windows} window{'s' * (windows > 1)}")
+        axes.set_xlabel(f"{patch} px per token, {windows} window{'s' * (windows > 1)}")
     show(
         figure,
         "A cat's photograph in squares of one color, 56, 28, 14 and 7 a side. Windows of 7 by 7 "

@@ -5,7 +5,7 @@ import torch
 
 from swin_tutorial.audit.museum import MUSEUM
 from swin_tutorial.audit.specimen import Specimen
-from swin_tutorial.exercises import EXERCISES, check, verify
+from swin_tutorial.exercises import EXERCISES, bugs, check, verify
 from swin_tutorial.exercises.bugs import Bug, show_block, show_right_block
 from swin_tutorial.exercises.bugs import what_goes_wrong as wrong_at
 from swin_tutorial.grid import WindowGrid
@@ -50,6 +50,16 @@ def test_a_chapter_shows_three_different_blocks():
         names = [name for name in BUGS if name[:-1] == chapter]
         assert len(names) == 3
         assert len({BUGS[name].mistake for name in names}) == 3
+
+
+def test_the_right_block_is_shown_with_the_steps_that_are_asked_for(monkeypatch):
+    shown = []
+    monkeypatch.setattr(bugs, "_show", shown.append)
+    show_right_block()
+    show_right_block("fit")
+    assert ["def __call__" in source for source in shown] == [True, True]
+    assert ["def fit" in source for source in shown] == [False, True]
+    compile(shown[1], "block", "exec")
 
 
 def test_blocks_are_shown_as_code(capsys):

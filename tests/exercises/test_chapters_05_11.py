@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from einops import repeat
+from einops import rearrange, repeat
 
 from swin_tutorial.audit.museum import MUSEUM
 from swin_tutorial.config import SwinConfig
 from swin_tutorial.exercises import EXERCISES, verify
 from swin_tutorial.exercises.chapter_08 import COMMUTES
-from swin_tutorial.model import DropPath, PatchMerging, SwinTransformer, SwinTransformerBlock
+from swin_tutorial.model import PatchMerging, SwinTransformer, SwinTransformerBlock
 from swin_tutorial.position_bias import log_spaced_offsets
 from swin_tutorial.presets import create_model
 from swin_tutorial.weight_layouts import layout_name
@@ -49,6 +49,26 @@ def last_token_blind(lengths, tokens):
     return mask
 
 
+def no_shift_if(rule):
+    """Return attention in windows in plain PyTorch, without a shift where the rule says so."""
+
+    def cut(x, m):
+        return rearrange(x, "b (y h) (x w) c -> b (y x) (h w) c", h=m, w=m)
+
+    def attempt(x, attn, m, shift):
+        _, height, width, _ = x.shape
+        shift = 0 if rule(height, width, m) else shift
+        home = torch.arange(height)[:, None] * width + torch.arange(width)
+        home = home.roll((-shift, -shift), (0, 1))  # where each token of the rolled map stood
+        strips = [(place - shift) // m for place in (home // width, home % width)]
+        ids = cut((strips[0] * width + strips[1])[None, ..., None], m)[0, ..., 0]
+        windows = attn(cut(x.roll((-shift, -shift), (1, 2)), m), ids[:, :, None] == ids[:, None])
+        pattern = "b (y x) (h w) c -> b (y h) (x w) c"
+        return rearrange(windows, pattern, y=height // m, h=m).roll((shift, shift), (1, 2))
+
+    return attempt
+
+
 def join_by_slices(x):
     return torch.cat([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], dim=-1)
 
@@ -58,12 +78,6 @@ def head_before_the_mean(images, patch_embed, stages, norm, head):
     for stage in stages:
         x = stage(x)
     return head(norm(x)).flatten(1, 2).mean(1)
-
-
-def drop_one_by_one(branch, keep, rate):
-    return torch.stack(
-        [one / (1 - rate) if k else 0 * one for one, k in zip(branch, keep, strict=True)]
-    )
 
 
 def pre_norm(x, norm1, attend, norm2, mlp):
@@ -121,8 +135,7 @@ def name_by_parts(name):
         ("shifts_of_stage", lambda depth, m: tuple([0, m // 2] * depth)[:depth]),
         ("shifts_of_stage", lambda depth, m: torch.tensor([0, m // 2]).repeat(depth)[:depth]),
         ("classify", head_before_the_mean),
-        ("drop_path", drop_one_by_one),
-        ("drop_path", lambda *case: drop_one_by_one(*case).double()),
+        ("attend_in_windows", no_shift_if(lambda h, w, m: h * w == m * m)),
         ("swin_block", pre_norm),
         ("swin_block", lambda x, *steps: pre_norm(x.double(), *steps)),
         ("rate_at", squared_cosine),
@@ -166,11 +179,13 @@ def test_right_answers_said_otherwise_are_right(name, attempt):
         ("decoder_mask", padding_looks_ahead, "query 3 (padding) may not attend to key 4"),
         ("decoder_mask", last_token_blind, "query 1 (real) should attend to key 0"),
         ("attend_in_windows", lambda x, attn, m, s: x, "expected"),
+        ("attend_in_windows", no_shift_if(lambda h, w, m: h == m), "at the height alone"),
+        ("attend_in_windows", no_shift_if(lambda h, w, m: w == m), "at the width alone"),
+        ("attend_in_windows", no_shift_if(lambda h, w, m: h <= m or w <= m), "you wrote `or`"),
         ("join_four", lambda x: x[:, ::2, ::2], "has shape"),
         ("join_four", lambda x: join_by_slices(x).float(), "holds torch.float32"),
         ("shifts_of_stage", lambda depth, m: m // 2, "gave 2, expected [0, 2]"),
         ("classify", lambda images, *modules: images.mean((2, 3)), "expected"),
-        ("drop_path", lambda branch, keep, rate: 0.5 * branch, "expected"),
         ("swin_block", lambda x, n, a, m, f: f(m(x + a(n(x)))), "what the MLP computes"),
         ("swin_v2_block", lambda x, n, a, m, f: m(f(x + n(a(x)))), "what the MLP computes"),
         ("swin_block", post_norm, "That is Swin V2"),
@@ -291,16 +306,6 @@ def test_merging_and_blocks_are_the_packages():
         one = block(shift_size=1, version=version)
         parts = one.norm1, one.attend, one.norm2, one.mlp
         assert same(solution(name)(x, *parts), one(x))
-
-
-def test_drop_path_is_the_packages():
-    branch, rate = torch.randn(6, 2, 3, 4), 0.3
-    torch.manual_seed(0)
-    dropped = DropPath(rate).train()(branch)
-    torch.manual_seed(0)
-    keep = torch.rand(6) < 1 - rate
-    assert 0 < keep.sum() < 6
-    assert torch.allclose(solution("drop_path")(branch, keep, rate), dropped)
 
 
 def test_timms_names_are_read():

@@ -107,13 +107,13 @@ def test_merging_is_drawn_down_the_columns(shown):
 
 
 def test_answers_are_sorted_and_a_wrong_one_is_marked(shown):
-    shares = torch.tensor([[0.2, 0.7, 0.06, 0.04]] * 7 + [[0.02, 0.94, 0.01, 0.03]])
-    truth = torch.tensor([1] * 7 + [0])
-    draw.answers(torch.rand(8, 1, 4, 4), truth, shares, ["Hat", "Shoe", "Bag", "Sock"])
+    shares = torch.tensor([[0.2, 0.7, 0.06, 0.04]] * 3 + [[0.02, 0.94, 0.01, 0.03]])
+    truth = torch.tensor([1] * 3 + [0])
+    draw.answers(torch.rand(4, 1, 4, 4), truth, shares, ["Hat", "Shoe", "Bag", "Sock"])
     bars = shown[0][0].axes[1::2]
     assert words(bars[0]) == ["Shoe", "70%", "Hat", "20%", "Bag", "6%", "✓ right"]
-    assert words(bars[7]) == ["Shoe", "94%", "✗ wrong"]  # less than 5 % is left out
-    assert [axes.get_title() for axes in shown[0][0].axes[::2]] == ["Shoe"] * 7 + ["Hat"]
+    assert words(bars[3]) == ["Shoe", "94%", "✗ wrong"]  # less than 5 % is left out
+    assert [axes.get_title() for axes in shown[0][0].axes[::2]] == ["Shoe"] * 3 + ["Hat"]
 
 
 def test_what_a_token_does_not_see_is_dark(shown):
@@ -144,8 +144,8 @@ def test_the_pyramid_has_swin_ts_four_sizes(shown):
     sizes = [axes.images[0].get_array().shape[:2] for axes in shown[0][0].axes]
     assert sizes == [(56, 56), (28, 28), (14, 14), (7, 7)]
     assert [axes.get_xlabel() for axes in shown[0][0].axes] == [
-        "4 px a token, 64 windows",
-        "8 px a token, 16 windows",
-        "16 px a token, 4 windows",
-        "32 px a token, 1 window",
+        "4 px per token, 64 windows",
+        "8 px per token, 16 windows",
+        "16 px per token, 4 windows",
+        "32 px per token, 1 window",
     ]
