@@ -209,7 +209,7 @@ def test_right_answers_said_otherwise_are_right(name, attempt):
         ("log_spaced", lambda o, p: math.copysign(math.log(1 + abs(o)), o), "the paper's formula"),
         ("worst_leak", lambda s, v: 1 / (1 + math.exp(-2 * s - 16 - v)), "has no cap"),
         ("worst_leak", lambda s, v: 0.0, "gave 0.0"),
-        ("swin_v2_block", lambda x, n, a, m, f: post_norm(x, m, a, n, f), "norm2 after attention"),
+        ("swin_v2_block", lambda x, n, a, m, f: post_norm(x, m, a, n, f), "You exchanged the norms"),
         ("official_name", lambda name: name.replace("layers.1.d", "layers.0.d"), "layers.3.down"),
         ("official_name", lambda name: name.split("."), "expected 'layers.0.down"),
     ],
