@@ -55,8 +55,9 @@ def attend_by(is_whole: Callable[[int, int, int], bool]):
     """Return an attempt that does not shift where the height, width and window say so."""
 
     def attempt(x: Tensor, attn: Callable, window_size: int, shift: int) -> Tensor:
-        size, window = tuple(x.shape[1:3]), (window_size,) * 2
-        shifts = (0, 0) if is_whole(*size, window_size) else (shift, shift)
+        _, height, width, _ = x.shape
+        size, window = (height, width), (window_size,) * 2
+        shifts = (0, 0) if is_whole(height, width, window_size) else (shift, shift)
         block = Specimen(window, shifts)
         cut_up = block.partition(block.roll(x, shifts), window)
         windows = attn(cut_up, block.mask(size, size, window, shifts))
