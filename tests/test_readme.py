@@ -1,5 +1,7 @@
 """README.md and docs/ say what is so: links, commands, code, and recorded numbers."""
 
+import base64
+import json
 import re
 from pathlib import Path
 
@@ -28,6 +30,19 @@ def code_blocks(page, language):
 
 def test_the_readme_is_short():
     assert len(text_of(README).splitlines()) <= 150
+
+
+def test_the_readmes_picture_is_figure_0_6():
+    cells = json.loads(text_of(PROJECT / "notebooks" / "00_start_here.ipynb"))["cells"]
+    (figure,) = (
+        o["data"]["image/png"]
+        for c in cells
+        if c["id"] == "00-regions-code"
+        for o in c["outputs"]
+        if "image/png" in o.get("data", {})
+    )
+    picture = (PROJECT / "data" / "figures" / "one_picture.png").read_bytes()
+    assert base64.b64decode(figure) == picture, "copy the figure from chapter 00"
 
 
 @every_page

@@ -1,8 +1,13 @@
-"""Chapter 11, Swin V2 and public weights: log offsets, a leak, norms after, other names."""
+"""Chapter 11, Swin V2 and public weights: offsets, cosines, a leak, norms, other names."""
 
 import math
 import random
 import re
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from swin_tutorial.exercises.branches import (
     block_of,
@@ -14,7 +19,7 @@ from swin_tutorial.exercises.branches import (
     structure_ways,
     two_branches,
 )
-from swin_tutorial.exercises.exercise import Exercise, WrongWay
+from swin_tutorial.exercises.exercise import Exercise, WrongWay, random_tensor
 
 # --- 11.1: log-spaced offsets ---
 
@@ -124,24 +129,158 @@ def draw_offset(rng: random.Random) -> tuple:
     return rng.choice([-1, 1]) * rng.randint(1, 23), rng.randint(4, 12)
 
 
-# --- 11.2: what a mask of -100 lets through ---
+# --- 11.2: attention by cosines ---
 
 
-def worst_leak(logit_scale: float, mask_value: float) -> float:
-    lead = 2 * min(logit_scale, 100) + 16 + mask_value
-    return 1 / (1 + math.exp(-lead))
+def unit(x: Tensor) -> Tensor:
+    return F.normalize(x, dim=-1)
+
+
+def cosine_attention(
+    score: Callable = lambda q, k, scale, bias: scale * unit(q) @ unit(k).mT + bias,
+    mask_scores: Callable = lambda scores, mask: scores.masked_fill(~mask, -torch.inf),
+    dim: int = -1,
+    value: Callable = lambda v: v,
+) -> Callable:
+    """Return V2's attention, or one that differs from it in an argument."""
+
+    def attend_v2(q, k, v, bias, scale, mask=None):
+        scores = score(q, k, scale, bias)
+        if mask is not None:
+            scores = mask_scores(scores, mask[:, None])
+        return scores.softmax(dim) @ value(v)
+
+    return attend_v2
+
+
+COSINE_WAYS = (
+    WrongWay(
+        "lengths kept",
+        "Longer queries still get larger scores. A cosine needs queries and keys of length 1: "
+        "F.normalize(q, dim=-1), and the same for k.",
+        cosine_attention(lambda q, k, scale, bias: scale * q @ k.mT + bias),
+    ),
+    WrongWay(
+        "V1's attention",
+        "That is V1's attention. Divide q and k by their lengths, and multiply by scale where V1 "
+        "divides by the root of d.",
+        cosine_attention(lambda q, k, scale, bias: q @ k.mT * q.shape[-1] ** -0.5 + bias),
+    ),
+    WrongWay(
+        "only queries normalized",
+        "Your keys keep their lengths. Divide both by their lengths.",
+        cosine_attention(lambda q, k, scale, bias: scale * unit(q) @ k.mT + bias),
+    ),
+    WrongWay(
+        "only keys normalized",
+        "Your queries keep their lengths. Divide both by their lengths.",
+        cosine_attention(lambda q, k, scale, bias: scale * q @ unit(k).mT + bias),
+    ),
+    WrongWay(
+        "normalized over tokens",
+        "You normalized along the tokens. The length of a query is taken over its channels, the "
+        "last axis: dim=-1. (F.normalize takes axis 1 unless you say so.)",
+        cosine_attention(
+            lambda q, k, scale, bias: (
+                scale * F.normalize(q, dim=-2) @ F.normalize(k, dim=-2).mT + bias
+            )
+        ),
+    ),
+    WrongWay(
+        "the default axis",
+        "F.normalize takes axis 1 by default, here the windows. The channels are the last axis: "
+        "dim=-1.",
+        cosine_attention(
+            lambda q, k, scale, bias: scale * F.normalize(q) @ F.normalize(k).mT + bias
+        ),
+    ),
+    WrongWay(
+        "root of d as well",
+        "You also divide by the root of d. In V2 the scale takes its place.",
+        cosine_attention(
+            lambda q, k, scale, bias: scale * unit(q) @ unit(k).mT * q.shape[-1] ** -0.5 + bias
+        ),
+    ),
+    WrongWay(
+        "no scale",
+        "You left out the scale. Multiply the cosines by it.",
+        cosine_attention(lambda q, k, scale, bias: unit(q) @ unit(k).mT + bias),
+    ),
+    WrongWay(
+        "bias scaled",
+        "You multiplied the bias by the scale as well. Scale the cosines, then add the bias.",
+        cosine_attention(lambda q, k, scale, bias: scale * (unit(q) @ unit(k).mT + bias)),
+    ),
+    WrongWay(
+        "no bias",
+        "You left out the position bias. Add it to the scaled cosines.",
+        cosine_attention(lambda q, k, scale, bias: scale * unit(q) @ unit(k).mT),
+    ),
+    WrongWay(
+        "no mask",
+        "You left out the mask. Where it is False, a score becomes -inf, as in attend.",
+        cosine_attention(mask_scores=lambda scores, mask: scores),
+    ),
+    WrongWay(
+        "mask inverted",
+        "You masked the allowed keys. True means may attend, so fill where the mask is False: "
+        "~mask.",
+        cosine_attention(mask_scores=lambda scores, mask: scores.masked_fill(mask, -torch.inf)),
+    ),
+    WrongWay(
+        "softmax over queries",
+        "Your softmax runs over queries. The weights of one query add up to 1: softmax(-1).",
+        cosine_attention(dim=-2),
+    ),
+    WrongWay(
+        "values normalized",
+        "You normalized the values as well. Only queries and keys are compared by cosine.",
+        cosine_attention(value=unit),
+    ),
+)
+
+
+def draw_attention(rng: random.Random) -> tuple:
+    """Return q, k, v, a bias, a scale for each head, and a mask or none, in double precision."""
+    images, windows, heads, tokens, channels = (
+        rng.randint(*bounds) for bounds in ((1, 2), (2, 3), (2, 3), (4, 6), (3, 5))
+    )
+    q, k, v = 2 * random_tensor(3, images, windows, heads, tokens, channels).double()
+    scale = torch.tensor([[[rng.uniform(1.5, 6.0)]] for _ in range(heads)], dtype=torch.float64)
+    labels = torch.arange(tokens) % torch.arange(2, windows + 2)[:, None]  # 2 regions or more
+    mask = labels[:, :, None] == labels[:, None, :]
+    bias = random_tensor(heads, tokens, tokens).double()
+    return (q, k, v, bias, scale) if rng.random() < 0.25 else (q, k, v, bias, scale, mask)
+
+
+# --- 11.3: what a mask of -100 lets through ---
+
+
+def share(lead: float) -> float:
+    """Return what softmax gives the first of two scores, which leads by so much."""
+    return float(torch.tensor(lead, dtype=torch.float64).sigmoid())  # exp(-lead) can overflow
+
+
+def worst_leak(scale: float, mask_value: float) -> float:
+    return share(2 * min(scale, 100) + 16 + mask_value)
 
 
 def leak_with(lead):
     """Return an attempt that gives the forbidden key some lead, before the mask."""
-    return lambda scale, value: 1 / (1 + math.exp(-lead(scale) - value))
+    return lambda scale, value: share(lead(scale) + value)
 
 
 LEAK_WAYS = (
     WrongWay(
         "no cap",
-        "Your scale has no cap. V2 uses 100 where a head has learned more: min(logit_scale, 100).",
+        "Your scale has no cap. V2 uses 100 where a head has learned more: min(scale, 100).",
         leak_with(lambda scale: 2 * scale + 16),
+    ),
+    WrongWay(
+        "the exponential of the scale",
+        "You took the exponential of the scale. The parameter logit_scale is a logarithm, but "
+        "here you are given the scale itself.",
+        leak_with(lambda scale: 2 * min(math.exp(scale), 100) + 16),
     ),
     WrongWay(
         "allowed key at 0",
@@ -184,34 +323,34 @@ def draw_leak(rng: random.Random) -> tuple:
     return round(rng.uniform(20, 130), 1), -float(rng.randint(60, 230))
 
 
-# --- 11.3: the norm after the branch ---
+# --- 11.4: the norm after the branch ---
 
 swin_v2_block = block_of(two_branches, norm_after)
 
 BLOCK_WAYS = (
     WrongWay(
         "norm before the branch",
-        "This is V1's block: the branch reads a normed copy. V2's branch reads the map itself, and "
-        "what it returns is normed.",
+        "This is V1's block: the branch reads a normalized copy. V2's branch reads the map itself, "
+        "and what it returns is normalized.",
         block_of(two_branches, norm_before),
     ),
     WrongWay(
         "norm after the sum",
-        "You normed the sum, as the first Transformer did. V2 norms the branch's output and then "
-        "adds it: the map itself is never normed.",
+        "You normalized the sum, as the first Transformer did. V2 normalizes the branch's output "
+        "and then adds it: the map itself is never normalized.",
         post_norm,
     ),
     WrongWay(
         "the normed map is kept",
-        "You replaced the map by its normed copy. In V2 only what a branch returns is normed, "
-        "before it is added.",
+        "You replaced the map by its normalized copy. In V2 only what a branch returns is "
+        "normalized, before it is added.",
         normed_shortcut,
     ),
     *structure_ways(norm_after),
 )
 
 
-# --- 11.4: other names for the same tensors ---
+# --- 11.5: other names for the same tensors ---
 
 
 def official_name(name: str) -> str:
@@ -244,8 +383,8 @@ def replaced_in_a_chain(name: str) -> str:
 NAME_WAYS = (
     WrongWay(
         "merging not moved",
-        "You left the merging layers where timm has them. timm counts a merging layer to the stage "
-        "after it, the official code to the one before: subtract 1.",
+        "You left the merging layers where timm has them. timm assigns a merging layer to the "
+        "stage after it, the official code to the one before: subtract 1.",
         other_stage(0),
     ),
     WrongWay(
@@ -303,6 +442,9 @@ def draw_name(rng: random.Random) -> tuple:
 EXERCISES = {
     "log_spaced": Exercise(
         log_spaced, [(0, 8), (7, 8), (-3, 8), (15, 8), (-11, 12)], draw_offset, LOG_WAYS
+    ),
+    "attend_v2": Exercise(
+        cosine_attention(), [draw_attention(random.Random(99))], draw_attention, COSINE_WAYS
     ),
     "worst_leak": Exercise(
         worst_leak,

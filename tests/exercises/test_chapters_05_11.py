@@ -91,6 +91,14 @@ def post_norm(x, norm1, attend, norm2, mlp):
     return norm2(mlp(x)) + x
 
 
+def attend_by_division(q, k, v, bias, scale, mask=None):
+    lengths = q.norm(dim=-1)[..., None] * k.norm(dim=-1)[..., None, :]
+    scores = scale * (q @ k.transpose(-2, -1)) / lengths + bias
+    if mask is not None:
+        scores = scores + torch.where(mask, 0.0, -torch.inf)[:, None]
+    return scores.softmax(-1) @ v
+
+
 def squared_cosine(step, steps, warmup, peak):
     if step < warmup:
         return (1 + step) / (1 + warmup) * peak
@@ -155,6 +163,8 @@ def name_by_parts(name):
         ("place_of_token", lambda *case: (p := solution("place_of_token")(*case)) and list(p)),
         ("log_spaced", lambda o, p: np.sign(o) * np.log2(1 + 8 * abs(o) / (p - 1)) / np.log2(8)),
         ("log_spaced", lambda o, p: torch.tensor(solution("log_spaced")(o, p))),
+        ("attend_v2", attend_by_division),
+        ("worst_leak", lambda s, v: 1 / (1 + math.exp(-2 * min(s, 100) - 16 - v))),
         ("worst_leak", lambda s, v: torch.tensor([2 * min(s, 100) + 16 + v, 0]).softmax(0)[0]),
         ("swin_v2_block", post_norm),
         ("official_name", name_by_parts),
@@ -209,7 +219,11 @@ def test_right_answers_said_otherwise_are_right(name, attempt):
         ("log_spaced", lambda o, p: math.copysign(math.log(1 + abs(o)), o), "the paper's formula"),
         ("worst_leak", lambda s, v: 1 / (1 + math.exp(-2 * s - 16 - v)), "has no cap"),
         ("worst_leak", lambda s, v: 0.0, "gave 0.0"),
-        ("swin_v2_block", lambda x, n, a, m, f: post_norm(x, m, a, n, f), "You exchanged the norms"),
+        (
+            "swin_v2_block",
+            lambda x, n, a, m, f: post_norm(x, m, a, n, f),
+            "You exchanged the norms",
+        ),
         ("official_name", lambda name: name.replace("layers.1.d", "layers.0.d"), "layers.3.down"),
         ("official_name", lambda name: name.split("."), "expected 'layers.0.down"),
     ],
