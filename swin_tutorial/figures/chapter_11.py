@@ -52,7 +52,8 @@ def beyond_the_window(
     grid[0, 0].set_ylabel("position bias")
     grid[1, 0].set_ylabel("error")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    on_white = {"frameon": True, "facecolor": "white", "framealpha": 1.0, "labelcolor": INK}
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), **on_white)
     names = ", ".join(next(iter(biases.values())))
     show(
         figure,

@@ -57,7 +57,7 @@ def test_below_each_bias_stands_the_error_of_each_curve(shown):
 
 
 def test_a_leak_is_drawn_in_percent_beside_the_trained_scale(shown):
-    chapter_11.leak_of_a_mask({"two keys": {10: 0.0, 42: 0.5, 60: 1.0}}, trained=12.0)
+    chapter_11.leak_of_a_mask({"two keys": {10.0: 0.0, 42.0: 0.5, 60.0: 1.0}}, trained=12.0)
     figure, alt = shown[0]
     curve, trained, half = figure.axes[0].lines
     assert list(curve.get_xdata()) == [10, 42, 60]
