@@ -17,6 +17,7 @@ from swin_tutorial.audit.specimen import Specimen
 
 _DIM = 4  # channels of a specimen
 _FEW_KEYS = 24
+_MANY_KEYS = 400  # enough to compare two blocks on a large map
 _FEW_MAPS = 3
 _NEAR = 0.5  # a nearest mistake shares at least so much of what is wrong
 
@@ -132,7 +133,7 @@ def _is_same(mistake: Mistake, ours: Finding) -> bool:
     # A few tokens rule out most.
     if not _alike(ours, _specimen_finding(mistake, ours.case, _few_keys(ours))):
         return False
-    theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), is_thorough=True)
+    theirs = _specimen_finding(mistake, ours.case, _many_keys(ours), is_thorough=True)
     return _alike(ours, theirs) and bool(theirs.faults or not ours.faults)
 
 
@@ -170,7 +171,7 @@ def _closeness(mistake: Mistake, findings: list[Finding]) -> float:
     """Return how well numbers agree that are no matter of yes and no, on the smallest maps."""
     score = 0.0
     for ours in findings[:_FEW_MAPS]:
-        theirs = _specimen_finding(mistake, ours.case, len(_keys(ours)), is_thorough=True)
+        theirs = _specimen_finding(mistake, ours.case, _many_keys(ours), is_thorough=True)
         mine, other = ours.behavior, theirs.behavior
         score += mine.keeps_constant == other.keeps_constant
         if mine.is_bias_an_offset is not None:
@@ -216,6 +217,13 @@ def _few_keys(finding: Finding) -> int:
     """Return how many tokens are enough to rule out most mistakes: on a large map, fewer."""
     few = _FEW_KEYS if prod(finding.grid.size) < 500 else _FEW_KEYS // 3
     return min(few, len(_keys(finding)))
+
+
+def _many_keys(finding: Finding) -> int:
+    """Return how many tokens tell for certain whether two blocks do the same on a map."""
+    keys = len(_keys(finding))
+    # Only where all tokens were changed are any of them among those.
+    return min(keys, _MANY_KEYS) if finding.keys is None else keys
 
 
 def _keys(finding: Finding) -> list[int]:
